@@ -98,6 +98,10 @@ class ChatModel(Protocol):
     def template_hash(self) -> str:
         """Hash of the chat template and tokenizer."""
 
+    @property
+    def notice(self) -> str:
+        """What a reader should know of this model beside its name; usually empty."""
+
     def render(self, messages: Sequence[Message]) -> Rendered:
         """The prompt that `stream` would send for `messages`."""
 

@@ -102,7 +102,7 @@ class ModelRegistry:
             else:
                 with self._changed:
                     self._models[model_id] = model
-                self._set(model_id, LoadState(LoadPhase.READY))
+                self._set(model_id, LoadState(LoadPhase.READY, model.notice))
 
     def _set(self, model_id: str, state: LoadState) -> None:
         """Record a state and wake those who wait."""

@@ -43,6 +43,7 @@ class ScriptedModel:
         self.spec = spec
         self.revision = "scripted-" + _hash(list(replies))
         self.template_hash = "scripted"
+        self.notice = "Scripted replies: no model is running."
         self._replies = tuple(replies)
         self._delay = delay
 

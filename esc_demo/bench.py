@@ -1,0 +1,121 @@
+"""Benchmarks of claims made in the documentation: ratios within one run, never bare seconds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from esc_demo.dialogue import Role, Turn
+from esc_demo.engine import Done, Failed, PaneConfig, Request, prepare, side_by_side
+from esc_demo.errors import ModelError
+from esc_demo.models import GenerationParams, StopSignal
+from esc_demo.models.registry import ModelRegistry
+
+PANES = ("base", "lora", "full")
+_MESSAGE = "I lost my dog last week and the house is so quiet."
+_NEIGHBOUR = "My exam is tomorrow and I have read the same page for an hour."
+
+
+@dataclass(frozen=True)
+class PanesResult:
+    """Tokens per second of three panes; `ratio` is side by side over one after another."""
+
+    side_by_side: float
+    one_by_one_float32: float
+    ratio: float
+    rows_independent: bool
+
+
+def panes(models: ModelRegistry, tokens: int = 48, rounds: int = 3) -> PanesResult:
+    """Three panes at once against the same three in float32 `generate`, one after another.
+
+    Both sides write exactly `tokens` greedy tokens a pane from the same prompts, alternately,
+    `rounds` times after one warm-up; the medians are compared. Then a neighbour with another
+    message joins the batch, and every row's greedy reply must stay the same.
+
+    Raises:
+        ModelError: a pane failed.
+    """
+    requests = [_request(model, _MESSAGE, tokens) for model in PANES]
+    plain = _Float32Panes(models, requests, tokens)
+    fast: list[float] = []
+    slow: list[float] = []
+    for round_ in range(rounds + 1):
+        ours, theirs = _rate(lambda: _count(models, requests)), _rate(plain.run)
+        if round_:  # the first round warms both sides up
+            fast.append(ours)
+            slow.append(theirs)
+    alone = [_replies(models, [request])[0] for request in requests]
+    neighbours = [_request(model, _NEIGHBOUR, tokens) for model in PANES]
+    together = _replies(models, [*requests, *neighbours])[: len(PANES)]
+    a, b = sorted(fast)[len(fast) // 2], sorted(slow)[len(slow) // 2]
+    return PanesResult(round(a, 2), round(b, 2), round(a / b, 2), alone == together)
+
+
+def report(result: PanesResult) -> dict[str, Any]:
+    """The result as a JSON object."""
+    return asdict(result)
+
+
+class _Float32Panes:
+    """The obvious way to do it: transformers and peft in float32, one pane after another."""
+
+    def __init__(
+        self, models: ModelRegistry, requests: Sequence[Request], tokens: int
+    ) -> None:
+        """Load base with adapter, and the full fine-tune, once more in float32."""
+        from esc_demo.models.local.reference import ReferenceModels  # noqa: PLC0415 (torch)
+
+        self._reference = ReferenceModels()
+        self._tokens = tokens
+        self._prompts = [
+            (models.catalogue[r.pane.model], prepare(r, models.get(r.pane.model)).messages)
+            for r in requests
+        ]
+
+    def run(self) -> int:
+        """Write all panes; returns the number of tokens."""
+        return sum(
+            self._reference.generate(spec, messages, self._tokens)
+            for spec, messages in self._prompts
+        )
+
+
+def _request(model: str, message: str, tokens: int) -> Request:
+    """A greedy request of `tokens` tokens."""
+    params = GenerationParams(temperature=0, max_new_tokens=tokens)
+    return Request(PaneConfig(model), (Turn(Role.SEEKER, message),), params=params)
+
+
+def _rate(run: Callable[[], int]) -> float:
+    """Tokens per second of one call."""
+    started = time.perf_counter()
+    written = run()
+    return written / (time.perf_counter() - started)
+
+
+def _outcomes(models: ModelRegistry, requests: Sequence[Request]) -> list[Done]:
+    """Run the requests side by side.
+
+    Raises:
+        ModelError: one did not end by itself.
+    """
+    done: dict[int, Done] = {}
+    for index, event in side_by_side(requests, models, [StopSignal() for _ in requests]):
+        if isinstance(event, Failed):
+            raise ModelError(f"{requests[index].pane.model}: {event.error}")
+        if isinstance(event, Done):
+            done[index] = event
+    return [done[index] for index in range(len(requests))]
+
+
+def _count(models: ModelRegistry, requests: Sequence[Request]) -> int:
+    """Tokens written by the requests side by side."""
+    return sum(outcome.finish.new_tokens for outcome in _outcomes(models, requests))
+
+
+def _replies(models: ModelRegistry, requests: Sequence[Request]) -> list[str]:
+    """Texts written by the requests side by side."""
+    return [outcome.text for outcome in _outcomes(models, requests)]

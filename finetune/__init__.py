@@ -1,0 +1,1 @@
+"""Training: corpus, encoding, recipes, one loop for LoRA and full fine-tuning, evaluation."""

@@ -1,0 +1,5 @@
+"""Entry point of `python -m finetune`."""
+
+from finetune.cli import main
+
+main()
