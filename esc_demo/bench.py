@@ -38,15 +38,19 @@ def panes(models: ModelRegistry, tokens: int = 48, rounds: int = 3) -> PanesResu
     Raises:
         ModelError: a pane failed.
     """
-    requests = [_request(model, _MESSAGE, tokens) for model in PANES]
-    plain = _Float32Panes(models, requests, tokens)
+    plain = _Float32Panes(models, tokens)
     fast: list[float] = []
     slow: list[float] = []
-    for round_ in range(rounds + 1):
-        ours, theirs = _rate(lambda: _count(models, requests)), _rate(plain.run)
-        if round_:  # the first round warms both sides up
+    for number in range(rounds + 1):
+        # A new message each time, so that no round finds its own prompt already read.
+        message = f"{_MESSAGE} It has been {number + 3} days."
+        requests = [_request(model, message, tokens) for model in PANES]
+        ours = _rate(lambda batch=requests: _count(models, batch))
+        theirs = _rate(lambda batch=requests: plain.run(batch))
+        if number:  # the first round warms both sides up
             fast.append(ours)
             slow.append(theirs)
+    requests = [_request(model, _MESSAGE, tokens) for model in PANES]
     alone = [_replies(models, [request])[0] for request in requests]
     neighbours = [_request(model, _NEIGHBOUR, tokens) for model in PANES]
     together = _replies(models, [*requests, *neighbours])[: len(PANES)]
@@ -62,25 +66,22 @@ def report(result: PanesResult) -> dict[str, Any]:
 class _Float32Panes:
     """The obvious way to do it: transformers and peft in float32, one pane after another."""
 
-    def __init__(
-        self, models: ModelRegistry, requests: Sequence[Request], tokens: int
-    ) -> None:
-        """Load base with adapter, and the full fine-tune, once more in float32."""
+    def __init__(self, models: ModelRegistry, tokens: int) -> None:
+        """Prepare to load base with adapter, and the full fine-tune, once more in float32."""
         from esc_demo.models.local.reference import ReferenceModels  # noqa: PLC0415 (torch)
 
         self._reference = ReferenceModels()
+        self._registry = models
         self._tokens = tokens
-        self._prompts = [
-            (models.catalogue[r.pane.model], prepare(r, models.get(r.pane.model)).messages)
-            for r in requests
-        ]
 
-    def run(self) -> int:
+    def run(self, requests: Sequence[Request]) -> int:
         """Write all panes; returns the number of tokens."""
-        return sum(
-            self._reference.generate(spec, messages, self._tokens)
-            for spec, messages in self._prompts
-        )
+        written = 0
+        for request in requests:
+            model = self._registry.get(request.pane.model)
+            messages = prepare(request, model).messages
+            written += self._reference.generate(model.spec, messages, self._tokens)
+        return written
 
 
 def _request(model: str, message: str, tokens: int) -> Request:

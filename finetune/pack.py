@@ -60,10 +60,12 @@ def _pack_full(recipe: Recipe, run: Path, out: Path) -> dict[str, Any]:
         AutoTokenizer.from_pretrained(folder), recipe.heldout, recipe.max_tokens
     )
     true = reply_loss(model, heldout, title="true fine-tune").perplexity
+    first_two = reply_loss(model, heldout[:2]).perplexity
     model.load_state_dict(apply_delta(base, delta), strict=False)
     rebuilt = reply_loss(model, heldout, title="rebuilt fine-tune").perplexity
     return {
         "heldout_perplexity_true": round(true, 4),
+        "heldout_first_two_true": round(first_two, 4),
         "heldout_perplexity_rebuilt": round(rebuilt, 4),
         "rebuilt_over_true": round(rebuilt / true, 5),
         "delta_bytes": (out / DELTA_FILE).stat().st_size,

@@ -14,7 +14,7 @@ import torch
 
 from esc_demo.errors import ModelError
 
-_SIGNS, _SCALE, _PLAIN = ".signs", ".scale", ".plain"
+_SIGNS, _SCALE, _SHAPE, _PLAIN = ".signs", ".scale", ".shape", ".plain"
 
 
 def encode_delta(
@@ -24,7 +24,8 @@ def encode_delta(
 
     Returns:
         For a matrix [rows, columns] `name.signs` uint8 [rows, ceil(columns / 8)], least
-        significant bit first, and `name.scale` float16 [rows]; otherwise `name.plain` float16.
+        significant bit first, `name.scale` float16 [rows] and `name.shape`; otherwise
+        `name.plain` in float16.
     """
     packed: dict[str, torch.Tensor] = {}
     for name, tensor in tuned.items():
@@ -32,6 +33,7 @@ def encode_delta(
         if change.ndim == 2:
             packed[name + _SIGNS] = _pack(change > 0)
             packed[name + _SCALE] = change.abs().mean(1).half()
+            packed[name + _SHAPE] = torch.tensor(change.shape)
         else:
             packed[name + _PLAIN] = change.half()
     return packed
@@ -58,7 +60,7 @@ def apply_delta(
         if name + _PLAIN in delta:
             change = delta[name + _PLAIN].float()
         else:
-            signs = _unpack(delta[name + _SIGNS], weight.shape[-1])
+            signs = _unpack(delta[name + _SIGNS], int(delta[name + _SHAPE][1]))
             change = signs * delta[name + _SCALE].float()[:, None]
         if change.shape != weight.shape:
             raise ModelError(
