@@ -1,0 +1,139 @@
+"""Words and rows that leave the database: enums, and frozen values that know no session."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from esc_demo.dialogue import Message
+from esc_demo.engine import HistoryPolicy, Request
+from esc_demo.models import Finish
+
+
+class Origin(StrEnum):
+    """Where a conversation took place."""
+
+    PAGE = "page"
+    CLI = "cli"
+    STUDY = "study"
+
+
+class GenerationStatus(StrEnum):
+    """How a generation ended."""
+
+    DONE = "done"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+class RaterKind(StrEnum):
+    """Who judges; both write the same tables."""
+
+    HUMAN = "human"
+    JUDGE = "judge"
+
+
+class Dimension(StrEnum):
+    """What is rated, in the order it is asked."""
+
+    ENGAGEMENT = "engagement"
+    COMFORTING = "comforting"
+    APPROPRIATENESS = "appropriateness"
+    SUGGESTION = "suggestion"
+
+
+class RatingStatus(StrEnum):
+    """Whether a rating carries a score. "Cannot judge" is an answer, never a number."""
+
+    SCORED = "scored"
+    CANNOT_JUDGE = "cannot_judge"
+
+
+class Choice(StrEnum):
+    """The answer to "which reply is best?"."""
+
+    GENERATION = "generation"
+    TIE = "tie"
+    BOTH_BAD = "both_bad"
+
+
+LOWEST_SCORE, HIGHEST_SCORE = 0, 5
+"""The ends of the rating scale, both included."""
+
+Score = int | Literal["cannot_judge"]
+"""A whole number from 0 to 5, or the statement that it cannot be judged."""
+
+
+@dataclass(frozen=True)
+class GenerationRow:
+    """One stored reply with all it depended on.
+
+    `request` is the very request the engine was given, so a reply can be written again.
+    What a failed or early stopped generation never knew is None. Times are in seconds.
+    """
+
+    id: str
+    conversation_id: str
+    turn_id: str
+    pane: int
+    attempt: int
+    policy: HistoryPolicy
+    status: GenerationStatus
+    request: Request
+    prompt_hash: str
+    model_revision: str | None
+    template_hash: str | None
+    messages: tuple[Message, ...] | None
+    reply: str
+    finish: Finish | None
+    error: str | None
+    prompt_tokens: int | None
+    prompt_tokens_raw: int | None
+    dropped_turns: int | None
+    window: int | None
+    seconds: float
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class RatingView:
+    """The rating in force of one generation by one rater."""
+
+    submission_id: str
+    generation_id: str
+    rater_id: str
+    rater_kind: RaterKind
+    scores: Mapping[Dimension, Score]
+    comment: str
+    scales_version: int
+    supersedes: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class PreferenceView:
+    """The preference in force of one turn by one rater."""
+
+    submission_id: str
+    turn_id: str
+    rater_id: str
+    rater_kind: RaterKind
+    choice: Choice
+    preferred_generation_id: str | None
+    compared: tuple[str, ...]
+    comment: str
+    scales_version: int
+    supersedes: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How much is stored; ratings and preferences that were superseded do not count."""
+
+    generations: int
+    ratings: int
+    preferences: int

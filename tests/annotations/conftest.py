@@ -1,0 +1,107 @@
+"""A store on a real SQLite file, and replies of the scripted model to put into it."""
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from annotations import Store
+from esc_demo.contexts import ContextKind, ContextSpec
+from esc_demo.dialogue import Role, Turn, UserProfile
+from esc_demo.engine import HistoryPolicy, PaneConfig, Request, reply
+from esc_demo.models import GenerationParams, ModelSpec, StopSignal
+from esc_demo.models.scripted import ScriptedModel
+from esc_demo.prompts import Part, PromptTemplate
+
+
+class Source:
+    """One scripted model under any name but `missing`."""
+
+    def __init__(self, delay=0.0):
+        spec = ModelSpec(
+            id="a", label="a", family="f", base="x/y", variant="base", context_length=400
+        )
+        self.model = ScriptedModel(spec, delay=delay)
+
+    def get(self, model_id, stop=None):
+        return {"a": self.model}[model_id]
+
+
+class World:
+    """A store with one conversation and one turn in it."""
+
+    def __init__(self, path):
+        self.path = path
+        self.url = f"sqlite:///{path}"
+        self.store = Store(self.url)
+        self.conversation = self.store.open_conversation(
+            origin="page", policy=HistoryPolicy.INDEPENDENT, app_version="0.1.0"
+        )
+        self.turn = self.store.add_turn(
+            self.conversation, 0, "I feel low", HistoryPolicy.INDEPENDENT
+        )
+
+    def request(self, text="I feel low", model="a"):
+        """A request in which nothing has its default value."""
+        prompt = PromptTemplate(frozenset({Part.ROLE, Part.PROFILE}))
+        return Request(
+            PaneConfig(
+                model,
+                ContextSpec(ContextKind.NOSTOPWORDS, keep_negation=True, last_k=4),
+                prompt.edited(Part.ROLE, "You listen first."),
+            ),
+            (
+                Turn(Role.SEEKER, "I did not sleep."),
+                Turn(Role.SUPPORTER, "That is hard.", "Reflection"),
+                Turn(Role.SEEKER, text),
+            ),
+            UserProfile(name="Ada", problem_type="grief"),
+            GenerationParams(0.5, 0.9, 40, 64, seed=2**53 - 1),
+        )
+
+    def add(self, outcome=None, pane=0, attempt=None, request=None, turn=None):
+        """Store a reply; a finished one when none is given."""
+        request = request or self.request()
+        outcome = outcome or write(request)
+        return self.store.record(
+            self.conversation,
+            turn or self.turn,
+            pane,
+            attempt,
+            HistoryPolicy.INDEPENDENT,
+            request,
+            outcome,
+        )
+
+    def sql(self, statement, *values):
+        """Run raw SQL, as somebody with another program would; foreign keys on."""
+        with closing(sqlite3.connect(self.path)) as connection:
+            connection.execute("PRAGMA foreign_keys = ON")
+            rows = connection.execute(statement, values).fetchall()
+            connection.commit()
+            return rows
+
+
+def write(request, source=None, stop_after=None):
+    """The outcome of `request`; stopped once `stop_after` events are out."""
+    stop = StopSignal()
+    if stop_after == 0:
+        stop.set()
+    outcome = None
+    for number, event in enumerate(reply(request, source or Source(), stop), 1):
+        outcome = event
+        if number == stop_after:
+            stop.set()
+    return outcome
+
+
+@pytest.fixture
+def world(tmp_path):
+    world = World(tmp_path / "data" / "esc.db")
+    yield world
+    world.store.close()
+
+
+@pytest.fixture
+def writer():
+    return write
