@@ -160,7 +160,7 @@ def _save(model: Any, recipe: Recipe, metrics: dict[str, Any], out: Path) -> Non
         for name, parameter in model.named_parameters():
             if "lora_" in name:
                 parameter.data = parameter.data.half()
-        model.save_pretrained(out / "adapter")
+        model.save_pretrained(out / "adapter", save_embedding_layers=False)
     else:
         model.save_pretrained(out / "weights")
     recipe_text = yaml.safe_dump(recipe.model_dump(mode="json", exclude_none=True))

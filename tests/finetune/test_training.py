@@ -17,10 +17,18 @@ ARTEFACTS = PROJECT_ROOT / "finetune" / "artefacts"
 
 
 @pytest.fixture(scope="module")
-def tokenizer(weights):
+def base(weights):
+    """The folder of the base weights."""
+    from esc_demo.models.local.folders import base_folder
+
+    return base_folder("HuggingFaceTB/SmolLM2-135M-Instruct")
+
+
+@pytest.fixture(scope="module")
+def tokenizer(base):
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(weights)
+    return AutoTokenizer.from_pretrained(base)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +88,7 @@ def test_recipes_refuse_what_they_do_not_know(tmp_path):
         load_recipe("nonesuch")
 
 
-def tiny_recipe(tmp_path, weights, method):
+def tiny_recipe(tmp_path, method):
     """One step on one dialogue."""
     source = json.loads((PROJECT_ROOT / "finetune" / "corpus" / "train.json").read_text())[:2]
     for item in source:
@@ -89,18 +97,18 @@ def tiny_recipe(tmp_path, weights, method):
     data.write_text(json.dumps(source))
     recipe = load_recipe(f"smollm2-{method}")
     return recipe.model_copy(
-        update={"train": str(data), "heldout": str(data), "epochs": 3, "base": str(weights)}
+        update={"train": str(data), "heldout": str(data), "epochs": 3}
     )
 
 
 @pytest.mark.weights
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
-def test_lora_training_moves_only_the_adapter_and_lowers_the_loss(weights, tmp_path):
+def test_lora_training_moves_only_the_adapter_and_lowers_the_loss(base, tmp_path):
     from safetensors.torch import load_file
 
     from finetune.train import train
 
-    result = train(tiny_recipe(tmp_path, weights, "lora"), tmp_path / "run")
+    result = train(tiny_recipe(tmp_path, "lora"), tmp_path / "run")
     assert result.metrics["heldout_perplexity"] < result.metrics["heldout_perplexity_base"]
     tensors = load_file(tmp_path / "run" / "adapter" / "adapter_model.safetensors")
     assert all(".lora_A." in name or ".lora_B." in name for name in tensors)
@@ -124,7 +132,7 @@ def test_the_recorded_delta_is_within_two_percent():
 
 
 @pytest.mark.weights
-def test_the_rebuilt_fine_tune_still_measures_what_was_recorded(weights, tokenizer, heldout):
+def test_the_rebuilt_fine_tune_still_measures_what_was_recorded(base, tokenizer, heldout):
     """Live, on two held-out dialogues: rebuilt weights beat the base, as recorded.
 
     The recorded figure is over all held-out dialogues, so the live one is compared with the
@@ -144,10 +152,10 @@ def test_the_rebuilt_fine_tune_still_measures_what_was_recorded(weights, tokeniz
         encode_dialogue(tokenizer, dialogue, PromptTemplate(), max_tokens=1024)
         for dialogue in heldout[:2]
     ]
-    model = AutoModelForCausalLM.from_pretrained(weights, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     before = reply_loss(model, samples).perplexity
-    base = load_file(weights / "model.safetensors")
-    model.load_state_dict(apply_delta(base, load_file(folder / "delta.safetensors")), strict=False)
+    original = load_file(base / "model.safetensors")
+    model.load_state_dict(apply_delta(original, load_file(folder / "delta.safetensors")), strict=False)
     after = reply_loss(model, samples).perplexity
     assert after < before
     assert after == pytest.approx(metrics["heldout_first_two_true"], rel=0.02)

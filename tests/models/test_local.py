@@ -148,9 +148,11 @@ def test_encoding_is_the_templates_own_for_ordinary_text(models):
     assert list(encode_prompt(tokenizer, messages).ids) == expected
 
 
-def test_a_truncated_weight_file_says_what_to_do(weights, tmp_path):
+def test_a_truncated_weight_file_says_what_to_do(tmp_path):
     from esc_demo.models.local import load_model
+    from esc_demo.models.local.folders import base_folder
 
+    weights = base_folder(BASE)
     broken = tmp_path / "broken"
     shutil.copytree(weights, broken)
     (broken / "model.safetensors").write_bytes(
