@@ -54,9 +54,12 @@ class ModelRegistry:
         """Begin loading these models, in this order, without waiting."""
         for model_id in model_ids:
             self._set(self.catalogue[model_id].id, LoadState(LoadPhase.LOADING, "waiting"))
-        threading.Thread(
-            target=lambda: [self._load(i) for i in model_ids], name="model-loader", daemon=True
-        ).start()
+
+        def load_in_turn() -> None:
+            for model_id in model_ids:
+                self._load(model_id)
+
+        threading.Thread(target=load_in_turn, name="model-loader", daemon=True).start()
 
     def state(self, model_id: str) -> LoadState:
         """Where a model stands."""

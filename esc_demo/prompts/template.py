@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from esc_demo.dialogue import Message, Role, UserProfile, ViewedTurn, clean_message
 
@@ -107,6 +108,7 @@ def build_messages(
     system = template.system_text(profile)
     messages: list[Message] = []
     for turn in turns:
+        role: Literal["user", "assistant"]
         role = "user" if turn.raw.role is Role.SEEKER else "assistant"
         if messages and messages[-1].role == role:
             messages[-1] = Message(role, f"{messages[-1].content}\n{turn.text}")

@@ -1,0 +1,99 @@
+"""The page as a whole: `build_app` makes it, `serve` puts it on a port."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+import gradio as gr
+
+from annotations import Store
+from esc_demo.contexts.keypos import warm_up as warm_up_tagger
+from esc_demo.errors import ConfigError, EscError
+from esc_demo.models.registry import ModelRegistry
+from esc_demo.settings import Settings
+from esc_demo.ui.about import build_about
+from esc_demo.ui.compare import build_compare
+from esc_demo.ui.header import NAME, header_html
+from esc_demo.ui.html import plain_html
+from esc_demo.ui.theme import calm_theme
+
+_HERE = Path(__file__).parent
+
+
+def build_app(settings: Settings, store: Store, registry: ModelRegistry) -> gr.Blocks:
+    """The page over an open store and a registry of models, which may still be loading.
+
+    Raises:
+        ConfigError: `settings.region` is unknown.
+    """
+    with gr.Blocks(
+        title=f"{NAME}: emotional-support models compared",
+        analytics_enabled=False,
+        fill_width=True,
+    ) as page:
+        plain_html(header_html(settings.region, settings.scripted), elem_id="header")
+        with gr.Tabs(elem_classes="esc-tabs"):
+            with gr.Tab("Compare"):
+                build_compare(page, settings, store, registry)
+            with gr.Tab("About"):
+                build_about(registry.catalogue)
+    return page
+
+
+def serve(page: gr.Blocks, settings: Settings) -> None:
+    """Answer on the configured address and return; `page.block_thread()` waits for the end.
+
+    Raises:
+        ConfigError: the port is taken or the address is not ours.
+    """
+    _check_port(settings.host, settings.port)
+    style = (_HERE / "style.css").read_text("utf-8")
+    script = (_HERE / "page.js").read_text("utf-8")
+    page.queue(default_concurrency_limit=8)
+    page.launch(
+        server_name=settings.host,
+        server_port=settings.port,
+        share=False,
+        quiet=True,
+        ssr_mode=False,
+        prevent_thread_lock=True,
+        max_threads=80,
+        footer_links=[],
+        theme=calm_theme(),
+        # In the head, because the `css` option rewrites selectors.
+        head=f"<style>{style}</style><script>{script}</script>",
+    )
+    print(f"Open http://{settings.host}:{settings.port} in a browser. Ctrl+C ends it.", flush=True)
+
+
+def warm_up() -> None:
+    """Load the tagger of KeyPOS behind the page's back; without it, the panes say so on use."""
+
+    def work() -> None:
+        with suppress(EscError):
+            warm_up_tagger()
+
+    threading.Thread(target=work, name="tagger", daemon=True).start()
+
+
+def _check_port(host: str, port: int) -> None:
+    """Refuse a taken port in one clear line, before anything is started."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise ConfigError(
+                    f"Port {port} on {host} is taken. Stop the other program, or choose another"
+                    f" port, for example ESC_PORT={port % 65535 + 1}."
+                ) from error
+            raise ConfigError(
+                f"Cannot listen on {host}:{port} ({error.strerror or error}). Set ESC_HOST and"
+                " ESC_PORT to an address of this machine and a free port."
+            ) from error

@@ -1,0 +1,106 @@
+"""A calm theme: ink and teal on warm paper, and its equal by night. Fonts of the system only."""
+
+from __future__ import annotations
+
+import gradio as gr
+from gradio.themes.utils import sizes
+from gradio.themes.utils.colors import Color
+
+_TEAL = Color(
+    name="teal-ink", c50="#eef6f4", c100="#dcebe8", c200="#b9d7d2", c300="#8fbfb8", c400="#5fa39b",
+    c500="#2f807b", c600="#1f6a68", c700="#1a5756", c800="#174645", c900="#123736", c950="#0b2423",
+)
+_PAPER = Color(
+    name="paper", c50="#fbf8f2", c100="#f4efe5", c200="#e7dfd1", c300="#d3c8b6", c400="#a59a88",
+    c500="#766d5f", c600="#5a5549", c700="#3b4547", c800="#263033", c900="#192224", c950="#11181a",
+)
+
+
+def calm_theme() -> gr.themes.Base:
+    """The theme of the page; the rest is `style.css`."""
+    theme = gr.themes.Base(
+        primary_hue=_TEAL,
+        secondary_hue=_TEAL,
+        neutral_hue=_PAPER,
+        radius_size=sizes.radius_lg,
+        spacing_size=sizes.spacing_md,
+        font=("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"),
+        font_mono=("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"),
+    )
+    return theme.set(
+        body_background_fill="#f6f1e7",
+        body_background_fill_dark="#11181a",
+        body_text_color="#1e2b2f",
+        body_text_color_dark="#e6ece8",
+        body_text_color_subdued="#566468",
+        body_text_color_subdued_dark="#a4b3b2",
+        background_fill_primary="#fffdf9",
+        background_fill_primary_dark="#1a2326",
+        background_fill_secondary="#faf6ee",
+        background_fill_secondary_dark="#161e20",
+        block_background_fill="transparent",
+        block_background_fill_dark="transparent",
+        block_border_width="0px",
+        block_shadow="none",
+        block_label_text_color="#3f4f54",
+        block_label_text_color_dark="#bccac8",
+        block_title_text_color="#3f4f54",
+        block_title_text_color_dark="#bccac8",
+        block_title_text_weight="600",
+        block_info_text_color="#566468",
+        block_info_text_color_dark="#a4b3b2",
+        border_color_primary="#e2d9c9",
+        border_color_primary_dark="#2d3a3d",
+        border_color_accent="#2f807b",
+        border_color_accent_dark="#5fa39b",
+        input_background_fill="#fffefb",
+        input_background_fill_dark="#141c1e",
+        input_border_color="#cfc4b1",
+        input_border_color_dark="#3c4b4e",
+        input_border_color_focus="#1f6a68",
+        input_border_color_focus_dark="#7cc7bd",
+        input_border_width="1px",
+        input_placeholder_color="#6d7478",
+        input_placeholder_color_dark="#8d9b9b",
+        input_shadow="none",
+        input_shadow_focus="none",
+        button_primary_background_fill="#1f6a68",
+        button_primary_background_fill_hover="#1a5756",
+        button_primary_background_fill_dark="#7cc7bd",
+        button_primary_background_fill_hover_dark="#97d6cd",
+        button_primary_text_color="#ffffff",
+        button_primary_text_color_dark="#0c1d1c",
+        button_primary_border_color="transparent",
+        button_primary_border_color_dark="transparent",
+        button_secondary_background_fill="transparent",
+        button_secondary_background_fill_dark="transparent",
+        button_secondary_background_fill_hover="#e9f1ee",
+        button_secondary_background_fill_hover_dark="#223032",
+        button_secondary_text_color="#1f4d4d",
+        button_secondary_text_color_dark="#bfe0da",
+        button_secondary_border_color="#c9c0af",
+        button_secondary_border_color_dark="#3c4b4e",
+        button_border_width="1px",
+        button_primary_shadow="none",
+        button_secondary_shadow="none",
+        button_small_text_weight="500",
+        checkbox_background_color_selected="#1f6a68",
+        checkbox_background_color_selected_dark="#2f807b",
+        checkbox_border_color="#8b8374",
+        checkbox_border_color_dark="#6b7b7d",
+        checkbox_border_color_selected="#1f6a68",
+        checkbox_border_color_selected_dark="#7cc7bd",
+        checkbox_label_background_fill="transparent",
+        checkbox_label_background_fill_dark="transparent",
+        checkbox_label_background_fill_hover="#eef3f0",
+        checkbox_label_background_fill_hover_dark="#223032",
+        checkbox_label_background_fill_selected="transparent",
+        checkbox_label_background_fill_selected_dark="transparent",
+        checkbox_label_border_color="transparent",
+        checkbox_label_border_color_dark="transparent",
+        checkbox_label_shadow="none",
+        slider_color="#1f6a68",
+        slider_color_dark="#7cc7bd",
+        link_text_color="#1a5756",
+        link_text_color_dark="#8fd2c9",
+    )

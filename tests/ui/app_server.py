@@ -1,0 +1,74 @@
+"""The app as its users start it: a process of its own, on a free loopback port."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running app."""
+
+    url: str
+    database: Path
+    ready_s: float
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def start(folder, port, **environment):
+    """The app's process; its output goes to `folder`/app.log."""
+    values = {
+        "ESC_PORT": str(port),
+        "ESC_DATABASE_URL": f"sqlite:///{folder}/esc.db",
+        "ESC_SEED": "7",
+        **environment,
+    }
+    with (folder / "app.log").open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "app.py"], cwd=ROOT, env={**os.environ, **values},
+            stdout=log, stderr=subprocess.STDOUT,
+        )
+
+
+def answers(url):
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:
+            return response.status == 200
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def run_server(folder, **environment):
+    """Start, wait for HTTP 200, yield a Server, and end the process."""
+    port = free_port()
+    started = time.monotonic()
+    process = start(folder, port, **environment)
+    url = f"http://127.0.0.1:{port}/"
+    try:
+        while not answers(url):
+            said = (folder / "app.log").read_text()
+            assert process.poll() is None, f"the app ended: {said}"
+            assert time.monotonic() - started < 60, f"no answer within 60 s: {said}"
+            time.sleep(0.1)
+        yield Server(url, folder / "esc.db", time.monotonic() - started)
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
