@@ -11,25 +11,23 @@ from typing import Annotated, Any
 
 import typer
 
-from esc_demo.assets import asset_folder, ensure_assets, missing
-from esc_demo.assets.sources import sha256_of
+from esc_demo.assets import missing
 from esc_demo.contexts import ContextKind, ContextSpec, Scope
 from esc_demo.dialogue import Role, Turn, clean_message
 from esc_demo.engine import Done, Failed, PaneConfig, Request, Seen, Stopped, side_by_side
 from esc_demo.errors import AssetError, BadInput, EscError
 from esc_demo.history import load_history
-from esc_demo.models import ChatModel, GenerationParams, ModelSpec, StopSignal, load_specs
-from esc_demo.models.registry import ModelRegistry, Progress
-from esc_demo.models.scripted import ScriptedModel
+from esc_demo.models import GenerationParams, ModelSpec, StopSignal
+from esc_demo.models.registry import ModelRegistry
 from esc_demo.prompts import PromptTemplate
-from esc_demo.settings import PROJECT_ROOT, Settings, get_settings
+from esc_demo.settings import Settings, get_settings
+from esc_demo.startup import make_registry, set_up
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 bench_app = typer.Typer(no_args_is_help=True, help="Measure what the documentation claims.")
 app.add_typer(bench_app, name="bench")
 
 _PARAMS = GenerationParams()
-_REBUILT = ".rebuilt.json"
 
 
 @app.command()
@@ -105,61 +103,9 @@ def panes() -> None:
     typer.echo(json.dumps(bench.report(bench.panes(models)), indent=2))
 
 
-def set_up(settings: Settings, progress: Progress) -> None:
-    """Make assets and rebuilt fine-tunes ready; returns within a moment when they are.
-
-    Raises:
-        EscError: something cannot be fetched, rebuilt or written.
-    """
-    ensure_assets(settings, progress, _convert)
-    parts = _parts_of_rebuilds(settings)
-    marker = settings.cache_dir / _REBUILT
-    if parts and not (marker.is_file() and marker.read_text("utf-8") == parts):
-        from esc_demo.models.local.rebuild import rebuild_all  # noqa: PLC0415 (imports torch)
-
-        rebuild_all(settings, progress)
-        marker.write_text(parts, "utf-8")
-
-
-def make_registry(settings: Settings) -> ModelRegistry:
-    """The models of `models.yaml`, scripted when the settings say so.
-
-    Raises:
-        ConfigError: the file is wrong.
-    """
-
-    def load(spec: ModelSpec, progress: Progress) -> ChatModel:
-        from esc_demo.models.local import load_model  # noqa: PLC0415 (leads to torch)
-
-        return load_model(spec, progress)
-
-    def script(spec: ModelSpec, progress: Progress) -> ChatModel:
-        return ScriptedModel(spec)
-
-    return ModelRegistry(load_specs(settings.models_file), script if settings.scripted else load)
-
-
 def _say(note: str) -> None:
     """Progress of a long step."""
     typer.echo(note, err=True)
-
-
-def _convert(gguf: Path, target: Path, progress: Progress) -> None:
-    """GGUF to safetensors, loading PyTorch only when that is needed."""
-    from esc_demo.models.local.convert import convert_gguf  # noqa: PLC0415 (imports torch)
-
-    convert_gguf(gguf, target, progress)
-
-
-def _parts_of_rebuilds(settings: Settings) -> str:
-    """Checksums of what the rebuilt fine-tunes are made from; reading them needs no PyTorch."""
-    parts: dict[str, list[str]] = {}
-    for spec in load_specs(settings.models_file).specs.values():
-        delta = PROJECT_ROOT / (spec.weights or "") / "delta.safetensors"
-        base = asset_folder(spec.base, settings)
-        if spec.weights and base is not None and delta.is_file():
-            parts[spec.weights] = [sha256_of(delta), (base / "manifest.json").read_text("utf-8")]
-    return json.dumps(parts, sort_keys=True) if parts else ""
 
 
 def _pane_ids(variants: str | None, models: ModelRegistry, settings: Settings) -> tuple[str, ...]:

@@ -45,9 +45,7 @@ def pack(
 def main() -> None:
     """Run the command; errors fit for people are one line and exit code 2."""
     try:
-        app(standalone_mode=False)
-    except typer.Exit as error:
-        sys.exit(error.exit_code)
+        app(prog_name="python -m finetune")
     except EscError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)

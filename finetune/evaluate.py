@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from transformers import PreTrainedModel
 from tqdm import tqdm
+from transformers import PreTrainedModel
 
 from finetune.encoding import Sample
 
@@ -27,9 +27,7 @@ class ReplyLoss:
 
 
 @torch.no_grad()
-def reply_loss(
-    model: PreTrainedModel, samples: Sequence[Sample], *, title: str = ""
-) -> ReplyLoss:
+def reply_loss(model: PreTrainedModel, samples: Sequence[Sample], *, title: str = "") -> ReplyLoss:
     """Loss of `model` on the supervised tokens of `samples`, one sequence at a time.
 
     The mean is over tokens, not over dialogues. The model is left in evaluation mode.

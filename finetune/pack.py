@@ -56,9 +56,7 @@ def _pack_full(recipe: Recipe, run: Path, out: Path) -> dict[str, Any]:
     delta = encode_delta(base, tuned)
     save_file(delta, out / DELTA_FILE)
     model = AutoModelForCausalLM.from_pretrained(run / "weights")
-    heldout = load_samples(
-        AutoTokenizer.from_pretrained(folder), recipe.heldout, recipe.max_tokens
-    )
+    heldout = load_samples(AutoTokenizer.from_pretrained(folder), recipe.heldout, recipe.max_tokens)
     true = reply_loss(model, heldout, title="true fine-tune").perplexity
     first_two = reply_loss(model, heldout[:2]).perplexity
     model.load_state_dict(apply_delta(base, delta), strict=False)

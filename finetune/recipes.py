@@ -72,7 +72,7 @@ def load_recipe(name_or_path: str) -> Recipe:
         return Recipe.model_validate(yaml.safe_load(path.read_text("utf-8")))
     except OSError as error:
         known = ", ".join(sorted(p.stem for p in RECIPE_DIR.glob("*.yaml")))
-        raise ConfigError(f"No recipe {name_or_path!r} ({path}). Known recipes: {known}.") from error
+        raise ConfigError(f"No recipe {name_or_path!r} ({path}). Known: {known}.") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from error
     except ValidationError as error:

@@ -91,9 +91,7 @@ def train(recipe: Recipe, out: Path) -> RunResult:
     return RunResult(out, metrics)
 
 
-def load_samples(
-    tokenizer: PreTrainedTokenizerBase, path: str, max_tokens: int
-) -> list[Sample]:
+def load_samples(tokenizer: PreTrainedTokenizerBase, path: str, max_tokens: int) -> list[Sample]:
     """Encode every dialogue of a file (relative paths start at the project root)."""
     return [
         encode_dialogue(tokenizer, dialogue, PromptTemplate(), max_tokens=max_tokens)

@@ -4,9 +4,9 @@ from esc_demo.contexts.registry import (
     ContextKind,
     ContextSpec,
     ContextView,
-    Scope,
     DiffOp,
     DiffRun,
+    Scope,
     diff_words,
     render_context,
 )
@@ -15,9 +15,9 @@ __all__ = [
     "ContextKind",
     "ContextSpec",
     "ContextView",
-    "Scope",
     "DiffOp",
     "DiffRun",
+    "Scope",
     "diff_words",
     "render_context",
 ]

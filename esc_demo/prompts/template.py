@@ -80,8 +80,10 @@ class PromptTemplate:
                 lines = "\n".join(profile.lines())
                 if not lines:
                     continue
-                text = text.replace(PROFILE_SLOT, lines) if PROFILE_SLOT in text else (
-                    f"{text}\n{lines}"
+                text = (
+                    text.replace(PROFILE_SLOT, lines)
+                    if PROFILE_SLOT in text
+                    else (f"{text}\n{lines}")
                 )
             texts.append(text)
         return "\n\n".join(texts)

@@ -30,7 +30,7 @@ def test_nostopwords_drops_the_negation_and_its_variant_keeps_it():
 
 @pytest.mark.weights
 def test_keypos_is_paper_bs_tag_set():
-    assert KEPT == {"NOUN", "VERB", "ADJ", "ADV", "ADP", "PROPN", "NUM", "SCONJ", "PRON"}
+    assert {"NOUN", "VERB", "ADJ", "ADV", "ADP", "PROPN", "NUM", "SCONJ", "PRON"} == KEPT
     assert keypos("I can't stop crying and I am not sure what to do.") == (
         "I stop crying I sure what"
     )

@@ -28,9 +28,7 @@ def test_get_waits_for_a_slow_load_and_loads_once():
     assert registry.state("a").phase is LoadPhase.IDLE
     registry.start(["a"])
     models = []
-    threads = [
-        threading.Thread(target=lambda: models.append(registry.get("a"))) for _ in range(4)
-    ]
+    threads = [threading.Thread(target=lambda: models.append(registry.get("a"))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

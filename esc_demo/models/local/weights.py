@@ -110,9 +110,7 @@ class WeightSet:
         if self._decoder is not None:
             self._decoder.add_adapter(name)
 
-    def _adapted(
-        self, path: str, pair: dict[str, torch.Tensor], folder: Path
-    ) -> AdaptedLinear:
+    def _adapted(self, path: str, pair: dict[str, torch.Tensor], folder: Path) -> AdaptedLinear:
         """The wrapped layer at `path`, after checking that the adapter fits it."""
         try:
             layer = self._model.get_submodule(path)

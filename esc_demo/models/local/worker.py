@@ -226,7 +226,7 @@ class _BlockMemory:
     def take_over(self, job: Job) -> None:
         """Copy the longest run of blocks that begins the prompt, all but its last token."""
         best, source = 0, None
-        for key, row in self._rows.items():
+        for key in self._rows:
             if key[:2] != (id(job.weights), job.adapter):
                 continue
             length = min(_common(key[2], job.ids), len(job.ids) - 1) // BLOCK * BLOCK
