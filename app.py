@@ -2,6 +2,7 @@
 
 import sys
 
+import esc_demo.ui.fast_import  # noqa: F401 (before all that import gradio)
 from annotations import Store
 from esc_demo.errors import EscError
 from esc_demo.settings import get_settings

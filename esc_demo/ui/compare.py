@@ -56,6 +56,8 @@ def build_compare(
         [view.message, *inputs],
         drawn,
         api_name="send",
+        # Not "once": a second message gets an answer, if only that it came too early.
+        trigger_mode="multiple",
         **_ROUND,
     )
     view.again_all.click(

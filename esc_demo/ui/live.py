@@ -82,8 +82,8 @@ class Round:
                 if isinstance(event, Outcome):
                     self._keep(reply, event, record, problem)
                 reply.take(event)
-                if isinstance(event, Outcome) and self.exchange.settle_choice() == reply.pane:
-                    self._tell(chosen, reply, problem)
+                if isinstance(event, Outcome) and (next_up := self.exchange.settle_choice()):
+                    self._tell(chosen, next_up, problem)
         finally:
             self._finished.set()
 

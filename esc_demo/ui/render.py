@@ -32,7 +32,26 @@ def live_html(chat: ChatSession, scene: PaneScene) -> str:
     """The newest exchange, or the empty pane's welcome."""
     if chat.last is None:
         return _welcome(scene)
-    return _exchange(chat.last, scene, newest=True)
+    return _exchange(chat.last, scene, newest=True) + _coming(chat, scene)
+
+
+def _coming(chat: ChatSession, scene: PaneScene) -> str:
+    """Where the model stands that was picked for the next message."""
+    reply = chat.last.latest(scene.pane) if chat.last else None
+    tried = reply is not None and reply.request.pane.model == scene.spec.id
+    if tried or chat.pane_is_writing(scene.pane):  # then the reply itself says it
+        return ""
+    match scene.load.phase:
+        case LoadPhase.LOADING:
+            return _warming(scene)
+        case LoadPhase.FAILED:
+            return _failed_load(scene)
+        case _:
+            return ""
+
+
+def _failed_load(scene: PaneScene) -> str:
+    return f'<div class="esc-error" role="alert">{escape(scene.load.note)}</div>'
 
 
 def _exchange(exchange: Exchange, scene: PaneScene, *, newest: bool) -> str:
@@ -150,11 +169,13 @@ def _welcome(scene: PaneScene) -> str:
         case LoadPhase.LOADING:
             status = _warming(scene)
         case LoadPhase.FAILED:
-            status = f'<div class="esc-error" role="alert">{escape(scene.load.note)}</div>'
+            status = _failed_load(scene)
         case LoadPhase.READY:
             note = scene.load.note or "Ready to listen."
-            status = f'<p class="esc-hint"><span class="esc-ready" aria-hidden="true"></span>' \
+            status = (
+                '<p class="esc-hint"><span class="esc-ready" aria-hidden="true"></span>'
                 f"{escape(note)}</p>"
+            )
         case _:
             status = '<p class="esc-hint">The model loads with the first message.</p>'
     return (

@@ -115,6 +115,7 @@ class Exchange:
     policy: HistoryPolicy
     replies: dict[int, list[PaneReply]] = field(default_factory=dict)
     chosen: int | None = None
+    settled: PaneReply | None = None
     turn_id: str | None = None
     supersedes: str | None = None
 
@@ -129,21 +130,22 @@ class Exchange:
         reply = None if source is None else self.latest(source)
         return reply if reply is not None and reply.usable else None
 
-    def settle_choice(self) -> int | None:
+    def settle_choice(self) -> PaneReply | None:
         """Choose the first pane that has a usable reply, unless a usable one is chosen.
 
-        Called as replies end, so "first" means the first to finish. Returns the new choice,
-        or None when nothing changed.
+        Called as replies end, so "first" means the first to finish. Returns the reply that
+        is now continued with, when it is another than at the last call: another pane's, or
+        a new attempt of the same pane.
         """
         current = None if self.chosen is None else self.latest(self.chosen)
-        if current is not None and (current.usable or not current.state.finished):
+        if current is None or (current.state.finished and not current.usable):
+            latest = (self.latest(pane) for pane in self.replies)
+            current = next((reply for reply in latest if reply and reply.usable), None)
+        if current is None or not current.usable:
             return None
-        for pane in self.replies:
-            reply = self.latest(pane)
-            if reply is not None and reply.usable:
-                self.chosen = pane
-                return pane
-        return None
+        self.chosen = current.pane
+        changed, self.settled = current is not self.settled, current
+        return current if changed else None
 
 
 @dataclass(frozen=True)
@@ -241,7 +243,7 @@ class ChatSession:
         reply = exchange.latest(pane)
         if reply is None or not reply.usable:
             raise BadInput(f"Pane {PANE_NAMES[pane]} has no reply to continue with.")
-        exchange.chosen = pane
+        exchange.chosen, exchange.settled = pane, reply
         return reply
 
     def clear(self) -> None:

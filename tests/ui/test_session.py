@@ -89,7 +89,20 @@ def test_a_failed_choice_gives_way_to_a_usable_reply():
     finish(a, "", Failed)
     assert exchange.settle_choice() is None
     finish(b, "fine")
-    assert exchange.settle_choice() == 1
+    assert exchange.settle_choice() is b
+    assert exchange.chosen == 1
+
+
+def test_a_new_attempt_of_the_chosen_pane_becomes_the_choice():
+    session = ChatSession()
+    exchange, (reply,) = session.send("hello", settings(0, policy=HistoryPolicy.SHARED))
+    finish(reply, "one")
+    assert exchange.settle_choice() is reply
+    assert exchange.settle_choice() is None
+    _, (again,) = session.regenerate([0], settings(0))
+    assert exchange.settle_choice() is None
+    finish(again, "two")
+    assert exchange.settle_choice() is again
 
 
 def test_all_panes_of_a_turn_share_a_seed_and_regenerating_takes_the_next():
