@@ -7,18 +7,19 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from esc_demo.errors import BadInput
-from esc_demo.models.local.delta import apply_delta, encode_delta
+from esc_demo.models.local.delta import encode_delta
 from esc_demo.models.local.folders import base_folder
+from esc_demo.models.local.rebuild import DELTA_FILE, rebuilt_folder
 from finetune.evaluate import reply_loss
 from finetune.recipes import Method, Recipe, load_recipe
 from finetune.train import load_samples
 
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
-DELTA_FILE = "delta.safetensors"
 
 
 def pack_run(run: Path, out: Path) -> dict[str, Any]:
@@ -49,22 +50,28 @@ def pack_run(run: Path, out: Path) -> dict[str, Any]:
 
 
 def _pack_full(recipe: Recipe, run: Path, out: Path) -> dict[str, Any]:
-    """Write the delta and measure what it costs."""
+    """Write the delta and measure what set-up makes of it, beside the true fine-tune."""
     folder = base_folder(recipe.base)
     base = load_file(folder / "model.safetensors")
     tuned = load_file(run / "weights" / "model.safetensors")
-    delta = encode_delta(base, tuned)
-    save_file(delta, out / DELTA_FILE)
-    model = AutoModelForCausalLM.from_pretrained(run / "weights")
+    save_file(encode_delta(base, tuned), out / DELTA_FILE)
+    (out / DELTA_FILE).chmod(0o644)
     heldout = load_samples(AutoTokenizer.from_pretrained(folder), recipe.heldout, recipe.max_tokens)
-    true = reply_loss(model, heldout, title="true fine-tune").perplexity
-    first_two = reply_loss(model, heldout[:2]).perplexity
-    model.load_state_dict(apply_delta(base, delta), strict=False)
-    rebuilt = reply_loss(model, heldout, title="rebuilt fine-tune").perplexity
+    true = _model(run / "weights")
+    first_two = reply_loss(true, heldout[:2]).perplexity
+    whole = reply_loss(true, heldout, title="true fine-tune").perplexity
+    rebuilt_model = _model(rebuilt_folder(str(out.resolve()), folder, lambda note: None)[0])
+    rebuilt = reply_loss(rebuilt_model, heldout, title="rebuilt fine-tune").perplexity
     return {
-        "heldout_perplexity_true": round(true, 4),
+        "heldout_perplexity_true": round(whole, 4),
         "heldout_first_two_true": round(first_two, 4),
         "heldout_perplexity_rebuilt": round(rebuilt, 4),
-        "rebuilt_over_true": round(rebuilt / true, 5),
+        "rebuilt_over_true": round(rebuilt / whole, 5),
         "delta_bytes": (out / DELTA_FILE).stat().st_size,
     }
+
+
+def _model(folder: Path) -> PreTrainedModel:
+    """The weights of `folder` in float32."""
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    return model

@@ -1,9 +1,10 @@
-"""A full fine-tune as a compact difference to its base.
+"""A full fine-tune as a compact difference to its base: two bits a weight and two scales a row.
 
-Per matrix: the sign of every weight's change as one bit and one scale per row; a row's change is
-then `scale * sign`. With the signs fixed, the mean absolute change of the row is the scale that
-minimises the squared error (the construction of BitDelta, Liu et al., 2024, with a scale per
-row instead of per matrix). Vectors (the norms) are kept as half-precision differences.
+Per matrix row, the change of every weight is kept as its sign and as one of two magnitudes. With
+signs and sizes fixed, the mean of each group is the magnitude of least squared error; which
+weights are large is found by Lloyd's algorithm (Lloyd, 1982) on the magnitudes of the row. One
+bit a weight (the construction of BitDelta, Liu et al., 2024) is half the size and not close
+enough for a small model: see docs/decisions.md. Vectors (the norms) are kept in half precision.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import torch
 
 from esc_demo.errors import ModelError
 
-_SIGNS, _SCALE, _SHAPE, _PLAIN = ".signs", ".scale", ".shape", ".plain"
+_SIGNS, _LARGE, _SCALE, _SHAPE, _PLAIN = ".signs", ".large", ".scale", ".shape", ".plain"
+_ROUNDS = 8
+"""Lloyd's algorithm hardly moves after five."""
 
 
 def encode_delta(
@@ -23,20 +26,35 @@ def encode_delta(
     """Compact difference `tuned - base`; both map names to float tensors of equal shapes.
 
     Returns:
-        For a matrix [rows, columns] `name.signs` uint8 [rows, ceil(columns / 8)], least
-        significant bit first, `name.scale` float16 [rows] and `name.shape`; otherwise
-        `name.plain` in float16.
+        For a matrix [rows, columns] `name.signs` and `name.large` uint8 [rows,
+        ceil(columns / 8)], least significant bit first, `name.scale` float16 [rows, 2] (small,
+        large) and `name.shape`; otherwise `name.plain` in float16.
     """
     packed: dict[str, torch.Tensor] = {}
     for name, tensor in tuned.items():
         change = tensor.float() - base[name].float()
-        if change.ndim == 2:
-            packed[name + _SIGNS] = _pack(change > 0)
-            packed[name + _SCALE] = change.abs().mean(1).half()
-            packed[name + _SHAPE] = torch.tensor(change.shape)
-        else:
+        if change.ndim != 2:
             packed[name + _PLAIN] = change.half()
+            continue
+        large, scale = _two_magnitudes(change.abs())
+        packed[name + _SIGNS] = _pack(change > 0)
+        packed[name + _LARGE] = _pack(large)
+        packed[name + _SCALE] = scale.half()
+        packed[name + _SHAPE] = torch.tensor(change.shape)
     return packed
+
+
+def _two_magnitudes(sizes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Which entries of each row are large, and the two magnitudes [rows, 2]."""
+    threshold = sizes.mean(1, keepdim=True)
+    for _ in range(_ROUNDS):
+        large = sizes > threshold
+        means = [
+            (sizes * group).sum(1, keepdim=True) / group.sum(1, keepdim=True).clamp(min=1)
+            for group in (~large, large)
+        ]
+        threshold = (means[0] + means[1]) / 2
+    return large, torch.cat(means, 1)
 
 
 def apply_delta(
@@ -60,8 +78,7 @@ def apply_delta(
         if name + _PLAIN in delta:
             change = delta[name + _PLAIN].float()
         else:
-            signs = _unpack(delta[name + _SIGNS], int(delta[name + _SHAPE][1]))
-            change = signs * delta[name + _SCALE].float()[:, None]
+            change = _change(delta, name)
         if change.shape != weight.shape:
             raise ModelError(
                 f"The full fine-tune's delta belongs to another base model: {name!r} is"
@@ -69,6 +86,14 @@ def apply_delta(
             )
         rebuilt[name] = weight + change
     return rebuilt
+
+
+def _change(delta: Mapping[str, torch.Tensor], name: str) -> torch.Tensor:
+    """The change of one matrix, float32."""
+    columns = int(delta[name + _SHAPE][1])
+    signs = _unpack(delta[name + _SIGNS], columns).float() * 2 - 1
+    small, large = delta[name + _SCALE].float().split(1, 1)
+    return signs * torch.where(_unpack(delta[name + _LARGE], columns), large, small)
 
 
 def _pack(bits: torch.Tensor) -> torch.Tensor:
@@ -80,7 +105,7 @@ def _pack(bits: torch.Tensor) -> torch.Tensor:
 
 
 def _unpack(packed: torch.Tensor, columns: int) -> torch.Tensor:
-    """Signs as +1 and -1, float32 [rows, columns]."""
+    """Booleans [rows, columns]."""
     shifts = torch.arange(8, dtype=torch.uint8)
     bits = (packed[:, :, None] >> shifts) & 1
-    return bits.view(packed.shape[0], -1)[:, :columns].float() * 2 - 1
+    return bits.view(packed.shape[0], -1)[:, :columns].bool()
