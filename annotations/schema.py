@@ -18,6 +18,7 @@ from sqlalchemy import (
     Column,
     Enum,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     String,
     Text,
@@ -94,6 +95,17 @@ def _first_only(name: str, *columns: str) -> Index:
     return Index(name, *columns, unique=True, sqlite_where=where, postgresql_where=where)
 
 
+def _same_rater(table: str, judged: str) -> tuple[ForeignKeyConstraint, UniqueConstraint]:
+    """A row supersedes only an answer of the same rater about the same thing.
+
+    The rest of the key goes along with the id, so nobody can take back another one's answer.
+    """
+    rest = (judged, "rater_kind", "rater_id")
+    mine = ("id", *rest)
+    other = [f"{table}.{column}" for column in mine]
+    return ForeignKeyConstraint(("supersedes", *rest), other), UniqueConstraint(*mine)
+
+
 def _text(**options: Any) -> Any:
     return Field(sa_type=Text, **options)
 
@@ -104,7 +116,7 @@ def _json(**options: Any) -> Any:
 
 
 class Conversation(SQLModel, table=True):
-    """One conversation, on the page, from the command line or in a study."""
+    """One conversation, on the page or in a study."""
 
     __tablename__ = "conversation"
     __table_args__ = (_one_of("origin", Origin), _one_of("history_policy", HistoryPolicy))
@@ -117,7 +129,10 @@ class Conversation(SQLModel, table=True):
 
 
 class Turn(SQLModel, table=True):
-    """One message of the seeker. An edited message is a new revision; the old one stays."""
+    """One message of the seeker. An edited message is a new revision; the old one stays.
+
+    Only `chosen_generation_id` may change afterwards: triggers refuse the rest.
+    """
 
     __tablename__ = "turn"
     __table_args__ = (
@@ -155,7 +170,8 @@ class Generation(SQLModel, table=True):
 
     `raw_turns` is the history as it was said, `messages` exactly what was sent, and
     `prompt_parts` the texts of the prompt before the profile was filled in. A generation that
-    ended before its prompt was known has NULL for what was never known.
+    ended before its prompt was known has NULL for what was never known. Append-only, so that
+    a rating never ends up attached to other words.
     """
 
     __tablename__ = "generation"
@@ -261,6 +277,7 @@ class RatingSubmission(SQLModel, table=True):
         _check("comment", "length(comment) <= 2000"),
         _check("not_itself", "supersedes <> id"),
         _first_only("uq_rating_submission_first", "generation_id", "rater_kind", "rater_id"),
+        *_same_rater("rating_submission", "generation_id"),
     )
 
     id: str = Field(primary_key=True, sa_type=ID)
@@ -269,9 +286,7 @@ class RatingSubmission(SQLModel, table=True):
     rater_kind: RaterKind = Field(sa_type=_enum(RaterKind))
     comment: str = _text()
     scales_version: int
-    supersedes: str | None = Field(
-        default=None, foreign_key="rating_submission.id", unique=True, sa_type=ID
-    )
+    supersedes: str | None = Field(default=None, unique=True, sa_type=ID)
     created_at: datetime = Field(default_factory=utc_now)
 
 
@@ -309,6 +324,7 @@ class Preference(SQLModel, table=True):
         _check("preferred", "(choice = 'generation') = (preferred_generation_id IS NOT NULL)"),
         _check("not_itself", "supersedes <> id"),
         _first_only("uq_preference_first", "turn_id", "rater_kind", "rater_id"),
+        *_same_rater("preference", "turn_id"),
     )
 
     id: str = Field(primary_key=True, sa_type=ID)
@@ -322,7 +338,5 @@ class Preference(SQLModel, table=True):
     compared: list[str] = _json(nullable=False)
     comment: str = _text()
     scales_version: int
-    supersedes: str | None = Field(
-        default=None, foreign_key="preference.id", unique=True, sa_type=ID
-    )
+    supersedes: str | None = Field(default=None, unique=True, sa_type=ID)
     created_at: datetime = Field(default_factory=utc_now)

@@ -1,4 +1,4 @@
-"""The one way to the database for the page and the command line.
+"""The one way to the database.
 
 Every method opens a short session of its own, so a `Store` may be shared by all threads.
 Writers take their turn; one that finds the database locked tries again for a few seconds.

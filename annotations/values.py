@@ -17,7 +17,6 @@ class Origin(StrEnum):
     """Where a conversation took place."""
 
     PAGE = "page"
-    CLI = "cli"
     STUDY = "study"
 
 

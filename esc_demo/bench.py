@@ -12,6 +12,7 @@ from esc_demo.engine import Done, Failed, PaneConfig, Request, prepare, side_by_
 from esc_demo.errors import ModelError
 from esc_demo.models import GenerationParams, StopSignal
 from esc_demo.models.registry import ModelRegistry
+from esc_demo.prompts import Part, PromptTemplate
 
 PANES = ("base", "lora", "full")
 _MESSAGE = "I lost my dog last week and the house is so quiet."
@@ -31,9 +32,10 @@ class PanesResult:
 def panes(models: ModelRegistry, tokens: int = 48, rounds: int = 3) -> PanesResult:
     """Three panes at once against the same three in float32 `generate`, one after another.
 
-    Both sides write exactly `tokens` greedy tokens a pane from the same prompts, alternately,
-    `rounds` times after one warm-up; the medians are compared. Then a neighbour with another
-    message joins the batch, and every row's greedy reply must stay the same.
+    Both sides read the same prompts and write greedily, alternately, `rounds` times after one
+    warm-up; the medians of tokens per second, reading included, are compared. The float32 side
+    writes exactly `tokens` a pane; ours may end a reply earlier, which only costs it. Then
+    a neighbour with another message joins the batch, and every row's greedy reply must stay the same.
 
     Raises:
         ModelError: a pane failed.
@@ -42,9 +44,10 @@ def panes(models: ModelRegistry, tokens: int = 48, rounds: int = 3) -> PanesResu
     fast: list[float] = []
     slow: list[float] = []
     for number in range(rounds + 1):
-        # A new message each time, so that no round finds its own prompt already read.
-        message = f"{_MESSAGE} It has been {number + 3} days."
-        requests = [_request(model, message, tokens) for model in PANES]
+        # Another first word each time, so that no round finds any of its prompt already read.
+        opening = f"{number + 3}. {PromptTemplate().text(Part.ROLE)}"
+        prompt = PromptTemplate().edited(Part.ROLE, opening)
+        requests = [_request(model, _MESSAGE, tokens, prompt) for model in PANES]
         ours = _rate(lambda batch=requests: _count(models, batch))
         theirs = _rate(lambda batch=requests: plain.run(batch))
         if number:  # the first round warms both sides up
@@ -56,6 +59,15 @@ def panes(models: ModelRegistry, tokens: int = 48, rounds: int = 3) -> PanesResu
     together = _replies(models, [*requests, *neighbours])[: len(PANES)]
     a, b = sorted(fast)[len(fast) // 2], sorted(slow)[len(slow) // 2]
     return PanesResult(round(a, 2), round(b, 2), round(a / b, 2), alone == together)
+
+
+TARGET = 2.0
+"""The least ratio that is claimed."""
+
+
+def holds(result: PanesResult) -> bool:
+    """Whether the run bears out what is claimed."""
+    return result.ratio >= TARGET and result.rows_independent
 
 
 def report(result: PanesResult) -> dict[str, Any]:
@@ -84,10 +96,12 @@ class _Float32Panes:
         return written
 
 
-def _request(model: str, message: str, tokens: int) -> Request:
-    """A greedy request of `tokens` tokens."""
+def _request(
+    model: str, message: str, tokens: int, prompt: PromptTemplate = PromptTemplate()
+) -> Request:
+    """A greedy request of at most `tokens` tokens."""
     params = GenerationParams(temperature=0, max_new_tokens=tokens)
-    return Request(PaneConfig(model), (Turn(Role.SEEKER, message),), params=params)
+    return Request(PaneConfig(model, prompt=prompt), (Turn(Role.SEEKER, message),), params=params)
 
 
 def _rate(run: Callable[[], int]) -> float:

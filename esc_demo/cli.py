@@ -94,13 +94,19 @@ def reply(
 
 @bench_app.command()
 def panes() -> None:
-    """Three panes at once against the same three in plain float32, one after another."""
+    """Three panes at once against the same three in plain float32, one after another.
+
+    Exit code 1 when the ratio is below 2 or a neighbour changed a reply.
+    """
     from esc_demo import bench  # noqa: PLC0415 (only this command needs it)
 
     settings = get_settings()
     models = make_registry(settings)
     _require_weights([models.catalogue[name] for name in bench.PANES], settings)
-    typer.echo(json.dumps(bench.report(bench.panes(models)), indent=2))
+    result = bench.panes(models)
+    typer.echo(json.dumps(bench.report(result), indent=2))
+    if not bench.holds(result):
+        raise typer.Exit(1)
 
 
 def _say(note: str) -> None:

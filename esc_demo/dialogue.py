@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from enum import StrEnum
@@ -99,8 +100,10 @@ def clean_message(text: str, limit: int = MAX_MESSAGE_CHARS) -> str:
             "The message contains half of a character pair (an unpaired surrogate), which cannot"
             " be stored. Delete the odd symbol and send it again."
         )
-    cleaned = re.sub(r"[\x00-\x08\x0b-\x1f\x7f]", "", text.replace("\r\n", "\n")).strip()
-    if not cleaned:
+    lines = re.sub(r"\r\n?", "\n", text)
+    cleaned = re.sub(r"[\x00-\x08\x0b-\x1f\x7f]", "", lines).strip()
+    # Format characters (zero width, direction marks) alone say nothing.
+    if not any(unicodedata.category(char) not in {"Cf", "Zs", "Cc"} for char in cleaned):
         raise BadInput("The message is empty. Write a few words and send it again.")
     if len(cleaned) > limit:
         raise BadInput(

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
 
-from esc_demo.contexts import ContextSpec, ContextView, render_context
+from esc_demo.contexts import ContextKind, ContextSpec, ContextView, render_context
 from esc_demo.dialogue import Message, Role, Turn, UserProfile
 from esc_demo.errors import BadInput, EscError
 from esc_demo.models import (
@@ -133,7 +133,8 @@ def prepare(request: Request, model: ChatModel) -> Seen:
     """Render the context, build the messages and make them fit the window.
 
     When the prompt and the reply's cap exceed the context length, the oldest turns are
-    dropped first, and as many more as needed for the rest to open with the seeker.
+    dropped first. What is left always opens with the seeker, because chat templates insist
+    on it; a turn left out for that reason counts with those that made it necessary.
 
     Raises:
         BadInput: the last turn is not the seeker's, or the last message alone does not fit.
@@ -144,23 +145,15 @@ def prepare(request: Request, model: ChatModel) -> Seen:
         raise BadInput("The conversation must end with a message of the seeker.")
     window = model.spec.context_length
     budget = window - request.params.max_new_tokens
-
-    def render(spec: ContextSpec, kept: Sequence[Turn]) -> tuple[ContextView, tuple[Message, ...]]:
-        view = render_context(kept, spec)
-        return view, build_messages(
-            view.turns,
-            request.pane.prompt,
-            request.profile,
-            system_role=model.spec.system_role,
-        )
-
-    start = 0
+    last_k = request.pane.context.last_k
+    first = _seeker_from(turns, max(0, len(turns) - last_k) if last_k else 0)
+    start = first
     while True:
-        view, messages = render(request.pane.context, turns[start:])
+        view, messages = _render(request, model, request.pane.context, turns[start:])
         prompt = model.render(messages)
         if prompt.tokens <= budget:
             break
-        start = _next_start(turns, start)
+        start = _seeker_from(turns, start + 1)
         if start == len(turns):
             raise BadInput(
                 f"This message and the prompt take {prompt.tokens:,} tokens, but only"
@@ -168,18 +161,15 @@ def prepare(request: Request, model: ChatModel) -> Seen:
                 f" {request.params.max_new_tokens}. Shorten the message or the prompt, or lower"
                 " max new tokens."
             )
-    raw_spec = ContextSpec(last_k=request.pane.context.last_k)
-    raw_tokens = (
-        prompt.tokens
-        if request.pane.context.kind is raw_spec.kind
-        else model.render(render(raw_spec, turns[start:])[1]).tokens
-    )
+    raw_tokens = prompt.tokens
+    if request.pane.context.kind is not ContextKind.RAW:
+        raw_tokens = model.render(_render(request, model, ContextSpec(), turns[start:])[1]).tokens
     return Seen(
-        view=view,
+        view=replace(view, outside_window=first),
         messages=messages,
         prompt=prompt,
         tokens_raw=raw_tokens,
-        dropped=start,
+        dropped=start - first,
         window=window,
         template_hash=model.template_hash,
         model_revision=model.revision,
@@ -187,11 +177,20 @@ def prepare(request: Request, model: ChatModel) -> Seen:
     )
 
 
-def _next_start(turns: Sequence[Turn], start: int) -> int:
-    """The index of the next turn of the seeker after `start`, or the length when none is left."""
-    return next(
-        (i for i in range(start + 1, len(turns)) if turns[i].role is Role.SEEKER), len(turns)
+def _render(
+    request: Request, model: ChatModel, spec: ContextSpec, kept: Sequence[Turn]
+) -> tuple[ContextView, tuple[Message, ...]]:
+    """The view of the `kept` turns and the messages made of it."""
+    view = render_context(kept, spec)
+    messages = build_messages(
+        view.turns, request.pane.prompt, request.profile, system_role=model.spec.system_role
     )
+    return view, messages
+
+
+def _seeker_from(turns: Sequence[Turn], start: int) -> int:
+    """The index of the first turn of the seeker at or after `start`; the length without one."""
+    return next((i for i in range(start, len(turns)) if turns[i].role is Role.SEEKER), len(turns))
 
 
 def reply(request: Request, models: ModelSource, stop: StopSignal) -> Iterator[Event]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from esc_demo.errors import ConfigError
+
+ExpandedPath = Annotated[Path, AfterValidator(Path.expanduser)]
+"""A path in which `~` means the home folder."""
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
@@ -18,7 +22,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="ESC_", env_file=".env", extra="ignore")
 
-    cache_dir: Path = Field(Path.home() / ".cache" / "esc-demo", description="Weights and assets")
+    cache_dir: ExpandedPath = Field(
+        Path.home() / ".cache" / "esc-demo", description="Weights and assets"
+    )
     database_url: str = Field("sqlite:///data/esc.db", description="SQLAlchemy URL")
     models_file: Path = Field(
         Path(__file__).parent / "models" / "models.yaml", description="Which models are offered"

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import logging
 from pathlib import Path
 
-from esc_demo.assets import asset_folder, ensure_assets, missing
-from esc_demo.assets.sources import sha256_of
+from esc_demo.assets import AssetKind, asset_folder, ensure_assets, load_assets
+from esc_demo.errors import EscError
 from esc_demo.models import ChatModel, ModelSpec, load_specs
+from esc_demo.models.local.rebuild import has_delta, rebuilt_folder
 from esc_demo.models.registry import ModelRegistry, Progress
 from esc_demo.models.scripted import ScriptedModel
-from esc_demo.settings import PROJECT_ROOT, Settings
+from esc_demo.settings import Settings
 
-_REBUILT = ".rebuilt.json"
+_log = logging.getLogger(__name__)
 
 
 def set_up(settings: Settings, progress: Progress) -> None:
@@ -22,13 +23,7 @@ def set_up(settings: Settings, progress: Progress) -> None:
         EscError: something cannot be fetched, rebuilt or written.
     """
     ensure_assets(settings, progress, _convert)
-    parts = _parts_of_rebuilds(settings)
-    marker = settings.cache_dir / _REBUILT
-    if parts and not (marker.is_file() and marker.read_text("utf-8") == parts):
-        from esc_demo.models.local.rebuild import rebuild_all  # noqa: PLC0415 (imports torch)
-
-        rebuild_all(settings, progress)
-        marker.write_text(parts, "utf-8")
+    _rebuild_all(settings, progress)
 
 
 def make_registry(settings: Settings, *, pace_s: float = 0.0) -> ModelRegistry:
@@ -41,11 +36,12 @@ def make_registry(settings: Settings, *, pace_s: float = 0.0) -> ModelRegistry:
         ConfigError: the file is wrong.
     """
 
+    on_demand = _OnDemand(settings)
+
     def load(spec: ModelSpec, progress: Progress) -> ChatModel:
         from esc_demo.models.local import load_model  # noqa: PLC0415 (leads to torch)
 
-        if any(asset.hub == spec.base for asset in missing(settings)):
-            ensure_assets(settings, progress, _convert)
+        on_demand.fetch(spec, progress)
         return load_model(spec, progress)
 
     def script(spec: ModelSpec, progress: Progress) -> ChatModel:
@@ -61,12 +57,36 @@ def _convert(gguf: Path, target: Path, progress: Progress) -> None:
     convert_gguf(gguf, target, progress)
 
 
-def _parts_of_rebuilds(settings: Settings) -> str:
-    """Checksums of what the rebuilt fine-tunes are made from; reading them needs no PyTorch."""
-    parts: dict[str, list[str]] = {}
+def _rebuild_all(settings: Settings, progress: Progress) -> None:
+    """Rebuild the fine-tunes shipped as a delta; those that lie in the cache cost no PyTorch."""
     for spec in load_specs(settings.models_file).specs.values():
-        delta = PROJECT_ROOT / (spec.weights or "") / "delta.safetensors"
         base = asset_folder(spec.base, settings)
-        if spec.weights and base is not None and delta.is_file():
-            parts[spec.weights] = [sha256_of(delta), (base / "manifest.json").read_text("utf-8")]
-    return json.dumps(parts, sort_keys=True) if parts else ""
+        if spec.weights is not None and base is not None and has_delta(spec.weights):
+            rebuilt_folder(spec.weights, base, progress, settings.cache_dir)
+
+
+class _OnDemand:
+    """Fetches what a model needs just before it loads."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Fetch nothing yet."""
+        self._settings = settings
+        self._gave_up = False
+
+    def fetch(self, spec: ModelSpec, progress: Progress) -> None:
+        """Fetch the weights of `spec` and the tagger where they are missing.
+
+        Raises:
+            EscError: the weights cannot be had. Without the tagger the model still replies, and
+                KeyPOS says itself what it lacks.
+        """
+        weights = [asset for asset in load_assets() if spec.base in (asset.name, asset.hub)]
+        ensure_assets(self._settings, progress, _convert, weights)
+        if self._gave_up:  # without a network each try would keep the next model waiting
+            return
+        tagger = [asset for asset in load_assets() if asset.kind is AssetKind.TAGGER]
+        try:
+            ensure_assets(self._settings, progress, _convert, tagger)
+        except EscError as error:
+            self._gave_up = True
+            _log.warning("tagger: %s", error)

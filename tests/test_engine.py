@@ -122,6 +122,24 @@ def test_the_oldest_turns_drop_first_and_the_rest_opens_with_the_seeker():
     assert seen.prompt.tokens + 128 <= seen.window
 
 
+def test_last_k_and_the_window_are_counted_apart():
+    model = ScriptedModel(spec("a", 290))
+    texts = [f"number {i} " + "word " * 40 for i in range(8)]
+    pane = PaneConfig("a", ContextSpec(last_k=5))
+    seen = prepare(Request(pane, ask("a", *texts, "now").turns), model)
+    assert (seen.view.outside_window, seen.dropped) == (4, 4)
+    roomy = prepare(Request(pane, ask("a", *texts, "now").turns), ScriptedModel(spec("a", 2000)))
+    assert (roomy.view.outside_window, roomy.dropped) == (4, 0)
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4])
+def test_what_is_sent_opens_with_the_seeker(k):
+    pane = PaneConfig("a", ContextSpec(last_k=k))
+    request = Request(pane, ask("a", "one", "two", "three", "four", "five").turns)
+    seen = prepare(request, ScriptedModel(spec("a")))
+    assert [message.role for message in seen.messages][:2] == ["system", "user"]
+
+
 def test_a_message_that_cannot_fit_is_refused_with_its_figures():
     with pytest.raises(BadInput, match=r"tokens.*250-token window"):
         prepare(ask("a", "word " * 400), ScriptedModel(spec("a", 250)))

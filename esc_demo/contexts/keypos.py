@@ -45,8 +45,10 @@ def _load() -> Language:
             return spacy.load(folder if folder.exists() else "en_core_web_sm", exclude=exclude)
     except (OSError, ValueError) as error:
         _log.info("tagger: %s", error)
+        found = folder.exists()
         raise AssetError(
-            f"The part-of-speech tagger for KeyPOS is missing or damaged ({folder}). Run"
+            f"The part-of-speech tagger for KeyPOS is {'damaged' if found else 'missing'}"
+            f" ({folder}). {'Delete that folder and run' if found else 'Run'}"
             " `python -m esc_demo setup`; until then use Raw or NoStopwords."
         ) from error
 

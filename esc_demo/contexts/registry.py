@@ -6,11 +6,15 @@ context". Which utterances that means is left open, so it is an explicit option,
 - `EARLIER` (default): the conversation remembered so far is transformed; the message being
   answered is sent as typed and joins the transformed memory with the next turn.
 - `ALL`: the message being answered is transformed too.
+
+An utterance of which nothing would be left ("Hi!" in KeyPOS) stays as it was said: an empty
+message means nothing to any chat template, and the paper does not speak of it.
 """
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -103,7 +107,7 @@ def render_context(turns: Sequence[Turn], spec: ContextSpec) -> ContextView:
             turn,
             turn.text
             if index == last and spec.scope is Scope.EARLIER
-            else transform(turn.text, spec.keep_negation),
+            else transform(turn.text, spec.keep_negation) or turn.text,
         )
         for index, turn in enumerate(turns)
     )
@@ -127,9 +131,21 @@ class DiffRun:
     text: str
 
 
+_PIECE = re.compile(r"\w+(?=n['\u2019]t\b)|n['\u2019]t\b|['\u2019]\w+|\w+|[^\w\s]")
+
+
+def _pieces(text: str) -> list[str]:
+    """Words, parts of contractions, and punctuation marks of `text`."""
+    return _PIECE.findall(text)
+
+
 def diff_words(before: str, after: str) -> tuple[DiffRun, ...]:
-    """Word-level difference of two texts, as runs in reading order."""
-    old, new = before.split(), after.split()
+    """Word-level difference of two texts, as runs in reading order.
+
+    Words and punctuation marks are compared one by one, and a contraction by its parts, as
+    the tagger sees it; so a kept word stays kept when the comma behind it goes.
+    """
+    old, new = _pieces(before), _pieces(after)
     runs: list[DiffRun] = []
     matcher = difflib.SequenceMatcher(a=old, b=new, autojunk=False)
     for op, a0, a1, b0, b1 in matcher.get_opcodes():

@@ -40,8 +40,14 @@ class GenerationParams:
         )
         for name, low, high in ranges:
             value = getattr(self, name)
+            whole = name in ("top_k", "max_new_tokens", "seed")
+            if type(value) not in ((int,) if whole else (int, float)):
+                kind = "a whole number" if whole else "a number"
+                raise BadInput(f"{name} is {value!r}; it must be {kind}.")
             if not low <= value <= high:  # also refuses NaN
                 raise BadInput(f"{name} is {value!r}; it must lie between {low} and {high}.")
+        if 0 < self.temperature < 0.01:  # dividing by less overflows
+            raise BadInput(f"temperature is {self.temperature!r}; use 0 (greedy) or at least 0.01.")
 
 
 class FinishReason(StrEnum):

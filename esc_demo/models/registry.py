@@ -52,11 +52,15 @@ class ModelRegistry:
 
     def start(self, model_ids: Sequence[str]) -> None:
         """Begin loading these models, in this order, without waiting."""
-        for model_id in model_ids:
-            self._set(self.catalogue[model_id].id, LoadState(LoadPhase.LOADING, "waiting"))
+        wanted = [self.catalogue[model_id].id for model_id in model_ids]
+        with self._changed:
+            absent = [model_id for model_id in wanted if model_id not in self._models]
+            for model_id in absent:
+                self._states[model_id] = LoadState(LoadPhase.LOADING, "waiting")
+            self._changed.notify_all()
 
         def load_in_turn() -> None:
-            for model_id in model_ids:
+            for model_id in absent:
                 self._load(model_id)
 
         threading.Thread(target=load_in_turn, name="model-loader", daemon=True).start()
@@ -105,7 +109,8 @@ class ModelRegistry:
             else:
                 with self._changed:
                     self._models[model_id] = model
-                self._set(model_id, LoadState(LoadPhase.READY, model.notice))
+                    self._states[model_id] = LoadState(LoadPhase.READY, model.notice)
+                    self._changed.notify_all()
 
     def _set(self, model_id: str, state: LoadState) -> None:
         """Record a state and wake those who wait."""

@@ -60,9 +60,7 @@ def build_compare(
         trigger_mode="multiple",
         **_ROUND,
     )
-    view.again_all.click(
-        _again(actions, None), inputs, drawn, api_visibility="private", **_ROUND
-    )
+    view.again_all.click(_again(actions, None), inputs, drawn, api_visibility="private", **_ROUND)
     view.stop_all.click(actions.stop, api_name="stop", queue=False, show_progress="hidden")
     view.edit.click(actions.edit, None, drawn, **_QUICK)
     view.cancel_edit.click(actions.cancel_edit, None, drawn, **_QUICK)
@@ -102,9 +100,7 @@ def _wire_pane(
     """Connect one pane's controls."""
     number = gr.State(pane.pane)
     pane.stop.click(actions.stop, number, None, **_AT_ONCE)
-    pane.again.click(
-        _again(actions, pane.pane), inputs, drawn, api_visibility="private", **_ROUND
-    )
+    pane.again.click(_again(actions, pane.pane), inputs, drawn, api_visibility="private", **_ROUND)
     pane.keep.click(actions.choose, number, drawn, **_QUICK)
     pane.remove.click(actions.remove_pane, number, drawn, **_QUICK)
     pane.model.input(actions.pick_model, [pane.model, number], drawn, **_QUICK)
@@ -117,7 +113,9 @@ def _wire_pane(
     rate = pane.rate
     judged = [rate.note, rate.form, rate.change]
     rate.submit.click(
-        judging.rate, [number, *rate.scores, rate.comment], judged,
+        judging.rate,
+        [number, *rate.scores, rate.comment],
+        judged,
         **{**_QUICK, "trigger_mode": "once"},
     )
     rate.change.click(judging.change_rating, number, judged, **_QUICK)
@@ -136,14 +134,36 @@ def _drawn(view: CompareView) -> list[Any]:
     """Every component that a frame may update."""
     prefer = view.prefer
     parts: list[Any] = [
-        view.message, view.send, view.stop_all, view.again_all, view.edit, view.cancel_edit,
-        view.clear, view.confirm, view.undo, view.add, view.notice, view.timer,
-        prefer.group, prefer.form, prefer.choice, prefer.comment, prefer.note, prefer.change,
+        view.message,
+        view.send,
+        view.stop_all,
+        view.again_all,
+        view.edit,
+        view.cancel_edit,
+        view.clear,
+        view.confirm,
+        view.undo,
+        view.add,
+        view.notice,
+        view.timer,
+        prefer.group,
+        prefer.form,
+        prefer.choice,
+        prefer.comment,
+        prefer.note,
+        prefer.change,
     ]
     for pane in view.panes:
         parts += [
-            pane.column, pane.model, pane.remove, pane.past, pane.live, pane.stop, pane.again,
-            pane.keep, pane.seen,
+            pane.column,
+            pane.model,
+            pane.remove,
+            pane.past,
+            pane.live,
+            pane.stop,
+            pane.again,
+            pane.keep,
+            pane.seen,
         ]
         rate = pane.rate
         parts += [rate.note, rate.form, *rate.scores, rate.comment, rate.change]

@@ -143,7 +143,17 @@ def build_controls(first_seed: int | None) -> Controls:
             for name in PROFILE_FIELDS
         }
     controls = Controls(
-        temperature, top_p, top_k, longest, seed, policy, scope, window, switches, texts, profile,
+        temperature,
+        top_p,
+        top_k,
+        longest,
+        seed,
+        policy,
+        scope,
+        window,
+        switches,
+        texts,
+        profile,
         shown_hash,
     )
     gr.on(

@@ -43,7 +43,7 @@ def _notice(region: str) -> str:
 def _region(region: Region) -> str:
     rows = "".join(
         f'<li><span>{escape(service.name)}</span> <a href="{escape(service.href)}"'
-        f' {"" if service.href.startswith("tel:") else _OUTSIDE}>{escape(service.contact)}</a>'
+        f" {'' if service.href.startswith('tel:') else _OUTSIDE}>{escape(service.contact)}</a>"
         f"{_small(service.note)}"
         f'<a class="esc-source" href="{escape(service.source)}" {_OUTSIDE}>source</a></li>'
         for service in region.services

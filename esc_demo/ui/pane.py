@@ -97,7 +97,19 @@ def build_pane(pane: int, catalogue: ModelCatalogue, model: str, visible: bool) 
         with gr.Accordion("Rate this reply", open=False, elem_classes="esc-drawer"):
             rate = _build_rating(name)
     return PaneView(
-        pane, column, picker, remove, kind, negation, prompt, past, live, stop, again, keep, seen,
+        pane,
+        column,
+        picker,
+        remove,
+        kind,
+        negation,
+        prompt,
+        past,
+        live,
+        stop,
+        again,
+        keep,
+        seen,
         rate,
     )
 

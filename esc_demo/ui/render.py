@@ -113,7 +113,7 @@ def _reply(reply: PaneReply, scene: PaneScene, mark: str, faded: bool) -> str:
                 f"{escape(error)}</div>{extra}"
             )
         case ReplyState.STOPPED:
-            extra = f'{_meta(reply, "stopped")}{extra}'
+            extra = f"{_meta(reply, 'stopped')}{extra}"
         case ReplyState.DONE:
             if not text:
                 extra = f'<p class="esc-hint">The model ended without a word.</p>{extra}'

@@ -59,9 +59,7 @@ def _notes(seen: Seen) -> str:
 
 
 def _legend() -> str:
-    return (
-        '<p class="esc-legend"><span>kept</span> <del>left out</del> <ins>added</ins></p>'
-    )
+    return '<p class="esc-legend"><span>kept</span> <del>left out</del> <ins>added</ins></p>'
 
 
 def _turn(turn: ViewedTurn) -> str:

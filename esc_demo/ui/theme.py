@@ -7,12 +7,32 @@ from gradio.themes.utils import sizes
 from gradio.themes.utils.colors import Color
 
 _TEAL = Color(
-    name="teal-ink", c50="#eef6f4", c100="#dcebe8", c200="#b9d7d2", c300="#8fbfb8", c400="#5fa39b",
-    c500="#2f807b", c600="#1f6a68", c700="#1a5756", c800="#174645", c900="#123736", c950="#0b2423",
+    name="teal-ink",
+    c50="#eef6f4",
+    c100="#dcebe8",
+    c200="#b9d7d2",
+    c300="#8fbfb8",
+    c400="#5fa39b",
+    c500="#2f807b",
+    c600="#1f6a68",
+    c700="#1a5756",
+    c800="#174645",
+    c900="#123736",
+    c950="#0b2423",
 )
 _PAPER = Color(
-    name="paper", c50="#fbf8f2", c100="#f4efe5", c200="#e7dfd1", c300="#d3c8b6", c400="#a59a88",
-    c500="#766d5f", c600="#5a5549", c700="#3b4547", c800="#263033", c900="#192224", c950="#11181a",
+    name="paper",
+    c50="#fbf8f2",
+    c100="#f4efe5",
+    c200="#e7dfd1",
+    c300="#d3c8b6",
+    c400="#a59a88",
+    c500="#766d5f",
+    c600="#5a5549",
+    c700="#3b4547",
+    c800="#263033",
+    c900="#192224",
+    c950="#11181a",
 )
 
 

@@ -111,8 +111,24 @@ def build_view(catalogue: ModelCatalogue, settings: Settings) -> CompareView:
     with gr.Accordion("Advanced settings", open=False, elem_classes="esc-advanced"):
         controls = build_controls(settings.seed)
     return CompareView(
-        scenario, message, send, stop_all, again_all, edit, cancel_edit, clear, confirm,
-        clear_yes, clear_no, undo, add, notice, panes, prefer, controls, gr.Timer(0.5),
+        scenario,
+        message,
+        send,
+        stop_all,
+        again_all,
+        edit,
+        cancel_edit,
+        clear,
+        confirm,
+        clear_yes,
+        clear_no,
+        undo,
+        add,
+        notice,
+        panes,
+        prefer,
+        controls,
+        gr.Timer(0.5),
     )
 
 

@@ -1,6 +1,7 @@
 """A store on a real SQLite file, and replies of the scripted model to put into it."""
 
 import sqlite3
+import uuid
 from contextlib import closing
 
 import pytest
@@ -80,6 +81,16 @@ class World:
             rows = connection.execute(statement, values).fetchall()
             connection.commit()
             return rows
+
+    def copy(self, table, row_id, **changes):
+        """Store a row once more under a new id, some columns changed; as raw as `sql`."""
+        changes = {"id": uuid.uuid4().hex, **changes}
+        names = [row[1] for row in self.sql(f"PRAGMA table_info({table})")]
+        assert set(changes) <= set(names)
+        columns = ", ".join("?" if name in changes else f'"{name}"' for name in names)
+        values = [changes[name] for name in names if name in changes]
+        self.sql(f"INSERT INTO {table} SELECT {columns} FROM {table} WHERE id = ?", *values, row_id)
+        return changes["id"]
 
 
 def write(request, source=None, stop_after=None):

@@ -5,6 +5,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from contextlib import closing
 from pathlib import Path
 
@@ -69,7 +70,9 @@ def test_the_migration_can_be_written_for_postgresql():
     config.attributes["dialect"] = "postgresql"
     command.upgrade(config, "head", sql=True)
     script = config.output_buffer.getvalue()
-    assert script.count("EXECUTE FUNCTION refuse_change()") == 6
+    assert script.count("EXECUTE FUNCTION refuse_change()") == 10
+    assert "BEFORE UPDATE OF id, conversation_id" in script
+    assert "BEFORE UPDATE OR DELETE ON generation" in script
     assert "FOREIGN KEY(chosen_generation_id)" in script
     assert "CREATE VIEW current_rating" in script
     assert "RAISE(ABORT" not in script
@@ -92,7 +95,7 @@ def test_processes_that_open_a_new_database_at_once_do_not_collide(url, tmp_path
         "print('ready', flush=True)\n"
         "while not go.exists(): time.sleep(0.001)\n"
         "with Store(sys.argv[1]) as store:\n"
-        "    store.open_conversation(origin='cli', policy='shared', app_version='1')\n"
+        "    store.open_conversation(origin='page', policy='shared', app_version='1')\n"
     )
     go = tmp_path / "go"
     processes = [
@@ -144,14 +147,50 @@ def test_a_folder_in_place_of_the_file_is_refused(tmp_path):
         Store(f"sqlite:///{tmp_path}")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write anywhere")
-def test_a_read_only_folder_is_refused(tmp_path):
-    tmp_path.chmod(0o500)
+NOBODY = 65534
+
+
+def run_as_plain_user(code, *arguments):
+    """Run Python code without the rights of the superuser, who may write anywhere."""
+    identity = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+    return subprocess.run(
+        [sys.executable, "-B", "-c", code, *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        **identity,
+    )
+
+
+@pytest.fixture
+def plain_folder():
+    """A new folder of the user that `run_as_plain_user` uses; pytest's own are private."""
+    with tempfile.TemporaryDirectory() as name:
+        if os.geteuid() == 0:
+            os.chown(name, NOBODY, NOBODY)
+        yield Path(name)
+
+
+def test_a_read_only_folder_is_refused(plain_folder):
     try:
-        with pytest.raises(StorageError, match="cannot be opened or created"):
-            Store(f"sqlite:///{tmp_path / 'esc.db'}")
-    finally:
-        tmp_path.chmod(0o700)
+        probe = run_as_plain_user(
+            "import os, sys, annotations; os.listdir(sys.argv[1])", plain_folder
+        )
+    except PermissionError as error:
+        pytest.skip(f"a plain user may not run this Python: {error}")
+    if probe.returncode:
+        pytest.skip(f"a plain user cannot read the program: {probe.stderr.splitlines()[-1]}")
+    code = "import sys; from annotations import Store; Store(sys.argv[1]).close()"
+    writable = run_as_plain_user(code, f"sqlite:///{plain_folder / 'first.db'}")
+    assert writable.returncode == 0, writable.stderr
+    plain_folder.chmod(0o500)
+    refused = run_as_plain_user(code, f"sqlite:///{plain_folder / 'second.db'}")
+    plain_folder.chmod(0o700)
+    last = refused.stderr.splitlines()[-1]
+    assert last.startswith("esc_demo.errors.StorageError: ")
+    assert "second.db cannot be opened or created. Make its folder writable" in last
+    assert not (plain_folder / "second.db").exists()
 
 
 def test_a_read_only_file_is_refused_at_the_start(engine, url):

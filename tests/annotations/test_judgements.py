@@ -124,6 +124,32 @@ def test_two_current_answers_of_one_rater_are_impossible(world):
         world.sql(INSERT_SUBMISSION, "n" * 8, generation, "ann", form.submission_id)
 
 
+def refuse_to_supersede_others(world, table, submission, others):
+    """`submission` may be superseded by its like, and by nothing that differs in `others`."""
+    for change in others:
+        with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
+            world.copy(table, submission, supersedes=submission, **change)
+    assert world.sql(f"SELECT DISTINCT submission_id FROM current_{table.split('_')[0]}") == [
+        (submission,)
+    ]
+    world.copy(table, submission, supersedes=submission)
+
+
+def test_the_database_lets_nobody_supersede_the_rating_of_another(world):
+    form = rating(world.add())
+    world.store.rate(form)
+    others = {"rater_id": "eve"}, {"rater_kind": "judge"}, {"generation_id": world.add(pane=1)}
+    refuse_to_supersede_others(world, "rating_submission", form.submission_id, others)
+
+
+def test_the_database_lets_nobody_supersede_the_preference_of_another(world):
+    form = preference(world, world.add(), world.add(pane=1))
+    world.store.prefer(form)
+    turn = world.store.add_turn(world.conversation, 1, "and then", "shared")
+    others = {"rater_id": "eve"}, {"rater_kind": "judge"}, {"turn_id": turn}
+    refuse_to_supersede_others(world, "preference", form.submission_id, others)
+
+
 @pytest.mark.parametrize(
     ("status", "score"),
     [

@@ -7,6 +7,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlmodel import SQLModel
 
 from annotations import GenerationStatus, Store
 from esc_demo.engine import Done, Failed, HistoryPolicy, Stopped
@@ -105,12 +106,60 @@ def test_attempts_count_up_and_are_never_overwritten(world):
 
 
 def test_the_database_itself_refuses_an_impossible_generation(world):
-    world.add()
-    for change in ("pane = 4", "status = 'lost'", "temperature = 3", "messages = NULL"):
+    generation = world.add()
+    for change in ({"pane": 4}, {"status": "lost"}, {"temperature": 3}, {"messages": None}):
         with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
-            world.sql(f"UPDATE generation SET {change}")
+            world.copy("generation", generation, **{"attempt": 1, **change})
     with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
-        world.sql("UPDATE generation SET turn_id = 'nowhere'")
+        world.copy("generation", generation, turn_id="nowhere")
+    world.copy("generation", generation, attempt=1)
+
+
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        (table, column.name)
+        for table in ("generation", "turn")
+        for column in SQLModel.metadata.tables[table].columns
+        if column.name != "chosen_generation_id"
+    ],
+)
+def test_what_was_said_cannot_be_changed(world, table, column):
+    world.add()
+    with pytest.raises(sqlite3.IntegrityError, match=f"{table} is append-only"):
+        world.sql(f'UPDATE {table} SET "{column}" = "{column}"')
+
+
+def test_other_words_cannot_slip_in_with_a_choice_or_an_upsert(world):
+    generation = world.add()
+    sneak = "UPDATE turn SET chosen_generation_id = ?, seeker_text = 'I feel fine'"
+    with pytest.raises(sqlite3.IntegrityError, match="turn is append-only"):
+        world.sql(sneak, generation)
+    upsert = (
+        "INSERT INTO generation SELECT * FROM generation WHERE true"
+        " ON CONFLICT DO UPDATE SET reply = 'other words'"
+    )
+    with pytest.raises(sqlite3.IntegrityError, match="generation is append-only"):
+        world.sql(upsert)
+    assert world.sql("SELECT seeker_text, chosen_generation_id FROM turn") == [("I feel low", None)]
+    assert the_only(world).reply != "other words"
+
+
+@pytest.mark.parametrize("table", ["generation", "turn"])
+def test_what_was_said_cannot_be_deleted(world, table):
+    if table == "generation":
+        world.add()
+    with pytest.raises(sqlite3.IntegrityError, match=f"{table} is append-only"):
+        world.sql(f"DELETE FROM {table}")
+    assert world.sql(f"SELECT count(*) FROM {table}") == [(1,)]
+
+
+def test_only_pages_and_studies_hold_conversations(world):
+    world.copy("conversation", world.conversation, origin="study")
+    with pytest.raises(sqlite3.IntegrityError, match="ck_conversation_origin"):
+        world.copy("conversation", world.conversation, origin="cli")
+    with pytest.raises(ValueError, match="cli"):
+        world.store.open_conversation(origin="cli", policy=SHARED, app_version="1")
 
 
 def test_an_edited_message_supersedes_the_earlier_one(world):
@@ -138,7 +187,7 @@ def test_a_reply_of_another_message_cannot_be_recorded_or_chosen(world):
         world.store.choose(other, generation)
     with pytest.raises(BadInput, match="no turn"):
         world.add(turn="0" * 32)
-    conversation = world.store.open_conversation(origin="cli", policy=SHARED, app_version="1")
+    conversation = world.store.open_conversation(origin="page", policy=SHARED, app_version="1")
     with pytest.raises(BadInput, match="another conversation"):
         world.store.record(
             conversation, world.turn, 0, 0, SHARED, world.request(), Failed("", "x", None, 0.0)
@@ -194,11 +243,11 @@ def test_a_writer_waits_for_a_lock_and_says_so_when_it_stays(world):
     ):
         lock.execute("BEGIN IMMEDIATE")
         with pytest.raises(StorageError, match="locked by another program"):
-            hasty.open_conversation(origin="cli", policy=SHARED, app_version="1")
+            hasty.open_conversation(origin="page", policy=SHARED, app_version="1")
         timer = threading.Timer(0.4, lock.execute, args=("ROLLBACK",))
         timer.start()
         began = time.monotonic()
-        conversation = patient.open_conversation(origin="cli", policy=SHARED, app_version="1")
+        conversation = patient.open_conversation(origin="page", policy=SHARED, app_version="1")
         assert time.monotonic() - began > 0.2
         timer.join()
         assert patient.generations(conversation) == []

@@ -6,12 +6,16 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from esc_demo.assets import Asset, ensure_assets, load_assets, missing, read_manifest
 from esc_demo.errors import AssetError, ConfigError, StorageError
+from esc_demo.settings import PROJECT_ROOT
 
 
 def unused(gguf, target, progress):
@@ -64,6 +68,41 @@ def test_a_damaged_folder_is_made_anew(settings, make_asset):
     ensure_assets(settings, print, unused, [asset])
     assert main.read_bytes() == b"{}"
     assert left_in(settings.cache_dir) == [asset.folder]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "deleted"])
+def test_a_damaged_file_beside_the_main_one_is_noticed(settings, make_asset, damage):
+    asset = make_asset()
+    ensure_assets(settings, print, unused, [asset])
+    other = settings.cache_dir / asset.folder / "sub" / "model"
+    if damage == "truncated":
+        other.write_bytes(b"m" * 10)
+    else:
+        other.unlink()
+    assert missing(settings, [asset]) == [asset]
+    ensure_assets(settings, print, unused, [asset])
+    assert other.read_bytes() == b"m" * 5000
+
+
+def test_a_manifest_of_an_older_set_up_is_judged_by_the_file_it_names(settings, make_asset):
+    asset = make_asset()
+    ensure_assets(settings, print, unused, [asset])
+    folder = settings.cache_dir / asset.folder
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest.pop("files") == {"meta.json": 2, "sub/model": 5000}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert missing(settings, [asset]) == []
+    (folder / "meta.json").write_bytes(b"")
+    assert missing(settings, [asset]) == [asset]
+
+
+@pytest.mark.parametrize("files", [["meta.json"], "meta.json", {"sub/model": None}, None])
+def test_a_manifest_of_nonsense_counts_as_incomplete(settings, make_asset, files):
+    asset = make_asset()
+    ensure_assets(settings, print, unused, [asset])
+    path = settings.cache_dir / asset.folder / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"files": files}))
+    assert missing(settings, [asset]) == [asset]
 
 
 def test_a_wrong_checksum_is_refused_and_nothing_stays(settings, make_asset):
@@ -126,12 +165,46 @@ def test_a_cache_that_cannot_be_made_is_one_clear_line(settings, make_asset, tmp
         ensure_assets(below, print, unused, [make_asset()])
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_read_only_cache_is_one_clear_line(settings, make_asset):
-    settings.cache_dir.mkdir()
-    settings.cache_dir.chmod(0o500)
-    with pytest.raises(StorageError, match="cannot be used"):
-        ensure_assets(settings, print, unused, [make_asset()])
+AS_NOBODY = """
+import os, sys
+from pathlib import Path
+from esc_demo.assets import Asset, ensure_assets
+from esc_demo.errors import StorageError
+from esc_demo.settings import Settings
+
+# Only now: the code may lie where nobody else can read it.
+if os.geteuid() == 0:
+    try:
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+    except PermissionError:
+        sys.exit("cannot become another user here")
+settings = Settings(cache_dir=Path(sys.argv[1]), hub=False)
+try:
+    ensure_assets(settings, print, None, [Asset.model_validate_json(sys.argv[2])])
+except StorageError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("mode", [0o500, 0o000], ids=["read-only", "unreadable"])
+def test_a_cache_of_another_user_is_one_clear_line(make_asset, mode):
+    """In a process of its own: root, as in a container, may write anywhere."""
+    entry = make_asset().model_dump_json()
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own is closed to other users
+        Path(folder).chmod(0o755)
+        cache = Path(folder) / "cache"
+        cache.mkdir()
+        cache.chmod(mode)
+        command = [sys.executable, "-c", AS_NOBODY, str(cache), entry]
+        result = subprocess.run(command, capture_output=True, text=True, cwd=PROJECT_ROOT)
+        cache.chmod(0o700)
+    if "cannot become another user" in result.stderr:
+        pytest.skip("root, and not allowed to become another user")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(f"The cache folder {cache} cannot be used")
+    assert "ESC_CACHE_DIR" in result.stdout and result.stdout.count("\n") == 1
 
 
 SET_UP = """
@@ -196,3 +269,30 @@ def test_the_catalogue_is_valid_and_refuses_unknown_keys(tmp_path):
     path.write_text("version: 1\nassets: []\nmirror: elsewhere\n")
     with pytest.raises(ConfigError, match="mirror"):
         load_assets(path)
+
+
+def test_the_progress_bar_bears_folders_that_pip_removes_meanwhile(tmp_path):
+    """pip unpacks into folders of its own below the one that is watched, and deletes them."""
+    from tqdm import tqdm
+
+    from esc_demo.assets.sources import _show
+
+    over = threading.Event()
+
+    def come_and_go():
+        while not over.is_set():
+            for number in range(20):
+                (tmp_path / f"pip-unpack-{number}").mkdir()
+            for number in range(20):
+                (tmp_path / f"pip-unpack-{number}").rmdir()
+
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        (tmp_path / "some.whl").write_bytes(b"w" * 70)
+        with tqdm(total=100, disable=True) as bar:
+            for _ in range(500):
+                _show(bar, tmp_path)
+    finally:
+        over.set()
+        thread.join()

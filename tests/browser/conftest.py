@@ -41,9 +41,11 @@ def open_page(browser):
         page.on("pageerror", lambda error: problems.append(f"error in the page: {error}"))
         page.on(
             "request",
-            lambda request: None
-            if request.url.startswith((url.split("?")[0], "data:", "blob:"))
-            else problems.append(f"request to another host: {request.url}"),
+            lambda request: (
+                None
+                if request.url.startswith((url.split("?")[0], "data:", "blob:"))
+                else problems.append(f"request to another host: {request.url}")
+            ),
         )
         page.goto(url)
         page.locator("#message textarea").wait_for()

@@ -31,9 +31,7 @@ def newest(page, name):
 
 
 def expect_state(page, name, state):
-    expect(newest(page, name)).to_have_class(
-        f"esc-msg esc-supporter is-{state}", timeout=SLOW_MS
-    )
+    expect(newest(page, name)).to_have_class(f"esc-msg esc-supporter is-{state}", timeout=SLOW_MS)
 
 
 def press(page, name, label):
@@ -178,9 +176,7 @@ def test_closing_the_tab_stops_the_models_and_keeps_what_they_wrote(server, open
     say(page, text)
     expect(newest(page, "A").locator(".esc-caret")).to_be_visible()
     page.close()
-    sql = (
-        "SELECT status FROM generation g JOIN turn t ON t.id = g.turn_id WHERE seeker_text = ?"
-    )
+    sql = "SELECT status FROM generation g JOIN turn t ON t.id = g.turn_id WHERE seeker_text = ?"
     end = time.monotonic() + 15
     while len(found := rows(server, sql, text)) < 3 and time.monotonic() < end:
         time.sleep(0.1)

@@ -68,6 +68,22 @@ def test_meaningless_combinations_are_refused(arguments):
         ContextSpec(**arguments)
 
 
+@pytest.mark.weights
+def test_an_utterance_is_never_emptied():
+    for text in ("Hi!", "Yes, and?"):
+        assert keypos(text) == ""
+        turns = (Turn(Role.SEEKER, text),)
+        view = render_context(turns, ContextSpec(ContextKind.KEYPOS, scope=Scope.ALL))
+        assert view.turns[0].text == text
+
+
+def test_a_kept_word_stays_kept_when_its_comma_goes():
+    runs = diff_words("I lost my dog, and I don't sleep.", "I lost dog I not sleep")
+    kept = " ".join(run.text for run in runs if run.op is DiffOp.KEPT)
+    assert kept == "I lost dog I sleep"
+    assert [run.text for run in runs if run.op is DiffOp.ADDED] == ["not"]
+
+
 def test_diff_is_by_word_and_complete():
     runs = diff_words("I am so very tired today", "tired today")
     assert [(run.op, run.text) for run in runs] == [

@@ -38,6 +38,13 @@ def test_get_waits_for_a_slow_load_and_loads_once():
     assert registry.state("a").phase is LoadPhase.READY
 
 
+def test_starting_a_ready_model_again_leaves_it_ready():
+    registry = ModelRegistry(CATALOGUE, lambda spec, progress: ScriptedModel(spec))
+    registry.get("a")
+    registry.start(["a"])
+    assert registry.state("a").phase is LoadPhase.READY
+
+
 def test_a_failed_load_says_why_and_is_tried_again():
     outcomes = iter([ModelError("No weights. Run setup."), OSError("disk"), None])
 

@@ -52,7 +52,15 @@ def test_an_unknown_model_lists_the_known_ones(tmp_path):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("temperature", float("nan")), ("temperature", -1), ("top_p", 0), ("max_new_tokens", 0)],
+    [
+        ("temperature", float("nan")),
+        ("temperature", -1),
+        ("top_p", 0),
+        ("top_k", 2.5),
+        ("seed", None),
+        ("temperature", 1e-39),
+        ("max_new_tokens", 0),
+    ],
 )
 def test_parameters_out_of_range_are_named(field, value):
     with pytest.raises(BadInput, match=field):

@@ -59,7 +59,7 @@ def test_adjacent_turns_of_one_speaker_become_one_message():
     assert [message.content for message in messages] == ["one\ntwo"]
 
 
-@pytest.mark.parametrize("text", ["", "  \n ", "\x00", "x" * 4001, "broken \ud83d"])
+@pytest.mark.parametrize("text", ["", "  \n ", "\x00", "\u200b\u200f", "x" * 4001, "broken \ud83d"])
 def test_messages_that_cannot_be_used_are_refused(text):
     with pytest.raises(BadInput):
         clean_message(text)

@@ -39,8 +39,11 @@ def start(folder, port, **environment):
     }
     with (folder / "app.log").open("wb") as log:
         return subprocess.Popen(
-            [sys.executable, "app.py"], cwd=ROOT, env={**os.environ, **values},
-            stdout=log, stderr=subprocess.STDOUT,
+            [sys.executable, "app.py"],
+            cwd=ROOT,
+            env={**os.environ, **values},
+            stdout=log,
+            stderr=subprocess.STDOUT,
         )
 
 

@@ -34,9 +34,7 @@ class Desk:
     def __init__(self, folder, delay=0.0):
         catalogue = load_specs(get_settings().models_file)
         self.store = Store(f"sqlite:///{folder}/esc.db")
-        self.registry = ModelRegistry(
-            catalogue, lambda spec, _: ScriptedModel(spec, delay=delay)
-        )
+        self.registry = ModelRegistry(catalogue, lambda spec, _: ScriptedModel(spec, delay=delay))
         self.view = asyncio.run(lay_out(catalogue))
         self.visitors = Visitors(catalogue.default_panes)
         frames = Frames(self.view, self.registry)
@@ -136,7 +134,10 @@ def test_a_rating_needs_all_answers_counts_once_and_can_be_changed(desk):
     reply = desk.visitor.chat.last.latest(0).generation_id
     first = desk.store.current_rating(reply, desk.visitor.rater_id)
     assert dict(first.scores) == {
-        "engagement": 3, "comforting": 4, "appropriateness": 5, "suggestion": "cannot_judge"
+        "engagement": 3,
+        "comforting": 4,
+        "appropriateness": 5,
+        "suggestion": "cannot_judge",
     }
     desk.judging.change_rating(REQUEST, 0)
     frame = desk.judging.rate(REQUEST, 0, 1, 1, 1, 1, "")

@@ -12,7 +12,12 @@ ID = sa.String(64)
 WORD = sa.String(16)
 MOMENT = sa.DateTime(timezone=True)
 
-APPEND_ONLY = ("rating_submission", "rating", "preference")
+APPEND_ONLY = ("generation", "rating_submission", "rating", "preference")
+
+# All columns of a turn but `chosen_generation_id`, which follows the person's choice.
+TURN_FIXED = (
+    "id, conversation_id, position, revision, seeker_text, history_policy, supersedes, created_at"
+)
 
 CURRENT_RATING = """
 CREATE VIEW current_rating AS
@@ -63,6 +68,18 @@ def fk(table: str, column: str, other: str) -> sa.ForeignKeyConstraint:
     return sa.ForeignKeyConstraint([column], [f"{other}.id"], name=op.f(f"fk_{table}_{column}"))
 
 
+def same_rater(table: str, judged: str) -> tuple[sa.Constraint, sa.Constraint]:
+    """A row supersedes only an answer of the same rater about the same thing."""
+    rest = (judged, "rater_kind", "rater_id")
+    mine = ("id", *rest)
+    key = sa.ForeignKeyConstraint(
+        ("supersedes", *rest),
+        [f"{table}.{column}" for column in mine],
+        name=op.f(f"fk_{table}_supersedes"),
+    )
+    return key, uq(table, *mine)
+
+
 def uq(table: str, *columns: str) -> sa.UniqueConstraint:
     """A named UNIQUE."""
     return sa.UniqueConstraint(*columns, name=op.f(f"uq_{table}_{'_'.join(columns)}"))
@@ -107,7 +124,7 @@ def _conversation() -> None:
         need("origin", WORD),
         need("history_policy", WORD),
         ck(name, "history_policy", "history_policy IN ('independent', 'shared')"),
-        ck(name, "origin", "origin IN ('page', 'cli', 'study')"),
+        ck(name, "origin", "origin IN ('page', 'study')"),
         pk(name),
     )
 
@@ -244,7 +261,7 @@ def _rating_submission() -> None:
         ck(name, "comment", "length(comment) <= 2000"),
         ck(name, "not_itself", "supersedes <> id"),
         fk(name, "generation_id", "generation"),
-        fk(name, "supersedes", name),
+        *same_rater(name, "generation_id"),
         pk(name),
         uq(name, "supersedes"),
     )
@@ -297,7 +314,7 @@ def _preference() -> None:
         ck(name, "preferred", "(choice = 'generation') = (preferred_generation_id IS NOT NULL)"),
         ck(name, "not_itself", "supersedes <> id"),
         fk(name, "preferred_generation_id", "generation"),
-        fk(name, "supersedes", name),
+        *same_rater(name, "turn_id"),
         fk(name, "turn_id", "turn"),
         pk(name),
         uq(name, "supersedes"),
@@ -307,27 +324,36 @@ def _preference() -> None:
 
 
 def _refuse_changes() -> None:
-    """Triggers that make judgements append-only, whoever writes."""
-    if op.get_context().dialect.name == "sqlite":
-        for table in APPEND_ONLY:
-            for verb in ("UPDATE", "DELETE"):
-                op.execute(
-                    f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} BEGIN"
-                    f" SELECT RAISE(ABORT, '{table} is append-only; add a row that supersedes');"
-                    " END"
-                )
-        return
-    op.execute(
-        "CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE"
-        " EXCEPTION USING ERRCODE = 'restrict_violation',"
-        " MESSAGE = TG_TABLE_NAME || ' is append-only; add a row that supersedes'; END $$"
-    )
+    """Triggers that keep what was said and what was judged as it was, whoever writes."""
+    sqlite = op.get_context().dialect.name == "sqlite"
+    if not sqlite:
+        op.execute(
+            "CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE"
+            " EXCEPTION USING ERRCODE = 'restrict_violation',"
+            " MESSAGE = TG_TABLE_NAME || ' is append-only; add a row instead'; END $$"
+        )
+    refuse = _refuse_in_sqlite if sqlite else _refuse_in_postgresql
+    refuse("turn", f"UPDATE OF {TURN_FIXED}")
     for table in APPEND_ONLY:
+        refuse(table, "UPDATE")
+
+
+def _refuse_in_sqlite(table: str, update: str) -> None:
+    """Refuse `update` and DELETE; SQLite wants one trigger for each."""
+    for event in (update, "DELETE"):
         op.execute(
-            f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE ON {table}"
-            " FOR EACH ROW EXECUTE FUNCTION refuse_change()"
+            f"CREATE TRIGGER {table}_no_{event.split()[0].lower()} BEFORE {event} ON {table}"
+            f" BEGIN SELECT RAISE(ABORT, '{table} is append-only; add a row instead'); END"
         )
-        op.execute(
-            f"CREATE TRIGGER {table}_no_truncate BEFORE TRUNCATE ON {table}"
-            " FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
-        )
+
+
+def _refuse_in_postgresql(table: str, update: str) -> None:
+    """Refuse `update`, DELETE, and TRUNCATE, which fires no trigger of a row."""
+    op.execute(
+        f"CREATE TRIGGER {table}_append_only BEFORE {update} OR DELETE ON {table}"
+        " FOR EACH ROW EXECUTE FUNCTION refuse_change()"
+    )
+    op.execute(
+        f"CREATE TRIGGER {table}_no_truncate BEFORE TRUNCATE ON {table}"
+        " FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
+    )

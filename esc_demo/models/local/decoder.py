@@ -36,8 +36,8 @@ class _Layer:
 class Int8Decoder:
     """Decodes with int8 copies of the weights of `model` (llama, mistral or qwen2)."""
 
-    def __init__(self, model: Any, positions: int) -> None:
-        """Quantise `model`, a float32 causal LM; rows may reach `positions` tokens."""
+    def __init__(self, model: Any) -> None:
+        """Quantise `model`, a float32 causal LM."""
         config = model.config
         self._epsilon = config.rms_norm_eps
         self._size = getattr(config, "head_dim", None) or (
@@ -50,7 +50,7 @@ class Int8Decoder:
         self._head = _fused(model.lm_head)
         self._layers = [_layer(block) for block in model.model.layers]
         self._low_rank: dict[str, list[tuple[LowRank | None, LowRank | None]]] = {}
-        ids = torch.arange(positions)[None]
+        ids = torch.arange(config.max_position_embeddings)[None]
         cos, sin = model.model.rotary_emb(self._embedding, ids)
         self._cos, self._sin = cos[0], sin[0]
 

@@ -75,10 +75,7 @@ def apply_delta(
     rebuilt: dict[str, torch.Tensor] = {}
     for name, tensor in base.items():
         weight = tensor.float()
-        if name + _PLAIN in delta:
-            change = delta[name + _PLAIN].float()
-        else:
-            change = _change(delta, name)
+        change = _change(delta, name)
         if change.shape != weight.shape:
             raise ModelError(
                 f"The full fine-tune's delta belongs to another base model: {name!r} is"
@@ -89,7 +86,9 @@ def apply_delta(
 
 
 def _change(delta: Mapping[str, torch.Tensor], name: str) -> torch.Tensor:
-    """The change of one matrix, float32."""
+    """The change of one tensor, float32."""
+    if name + _PLAIN in delta:
+        return delta[name + _PLAIN].float()
     columns = int(delta[name + _SHAPE][1])
     signs = _unpack(delta[name + _SIGNS], columns).float() * 2 - 1
     small, large = delta[name + _SCALE].float().split(1, 1)

@@ -54,7 +54,8 @@ def encode_prompt(
     Raises:
         ModelError: the template refuses the conversation; the text says why.
     """
-    contents = [_break_marks(tokenizer, message.content) for message in messages]
+    # Trimmed here, because many templates trim what they are given and a placeholder's is not.
+    contents = [_break_marks(tokenizer, message.content.strip()) for message in messages]
     text = _render(tokenizer, messages, contents, reply_follows)
     specials = special_texts(tokenizer)
     if not any(special in content for content in contents for special in specials):

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
+DEFAULT_BASE = "HuggingFaceTB/SmolLM2-135M-Instruct"
+"""The base that `setup` puts into the cache (assets/catalogue.yaml)."""
+
+
 def base_folder(name: str) -> Path:
     """The folder of the base weights `name`, a hub id or a folder.
 
@@ -23,11 +27,10 @@ def base_folder(name: str) -> Path:
     Raises:
         AssetError: not found anywhere; the text says how to get it.
     """
-    for candidate in (
-        Path(name).expanduser(),
-        PROJECT_ROOT / name,
-        get_settings().cache_dir / name.rsplit("/", 1)[-1],
-    ):
+    candidates = [Path(name).expanduser(), PROJECT_ROOT / name]
+    if name == DEFAULT_BASE:
+        candidates.append(get_settings().cache_dir / name.rsplit("/", 1)[-1])
+    for candidate in candidates:
         if (candidate / "config.json").exists():
             return candidate
     return _from_hub(name)

@@ -157,10 +157,13 @@ class LocalModels:
         key = WeightKey(folder, spec.quantisation, device)
         if key not in self._sets:
             progress("reading the weights")
-            self._sets[key] = load_weights(
-                key, self._tokenizer(base), spec.label, spec.context_length
-            )
+            self._sets[key] = load_weights(key, self._tokenizer(base), spec.label)
         weights = self._sets[key]
+        if spec.context_length > weights.positions:
+            raise ModelError(
+                f"{spec.label}: context_length is {spec.context_length:,}, but the model reads at"
+                f" most {weights.positions:,} tokens. Lower it in models.yaml."
+            )
         if artefact is not None and spec.variant is Variant.LORA:
             progress("adding the adapter")
             weights.add_adapter(spec.id, artefact, spec.base)
@@ -193,11 +196,11 @@ class LocalModels:
 
 
 def _weights_hash(folder: Path, name: str = "model.safetensors") -> str:
-    """Hash of a weight file, or of the index that lists its shards."""
-    for candidate in (name, "model.safetensors.index.json"):
-        if (folder / candidate).exists():
-            return file_sha256(folder / candidate)
-    return "unknown"
+    """Hash of a weight file, or of all shards of a model in several files."""
+    if (folder / name).exists():
+        return file_sha256(folder / name)
+    shards = sorted(folder.glob("*.safetensors"))
+    return hashlib.sha256("".join(map(file_sha256, shards)).encode()).hexdigest()
 
 
 def base_notice(artefact: Path, base: Path) -> str:

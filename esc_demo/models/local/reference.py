@@ -22,6 +22,7 @@ class ReferenceModels:
     def __init__(self) -> None:
         """Nothing is loaded yet."""
         self._models: dict[str, Any] = {}
+        self._tokenizers: dict[str, Any] = {}
 
     def model(self, spec: ModelSpec) -> Any:
         """The float32 model of `spec`.
@@ -39,14 +40,15 @@ class ReferenceModels:
                 adapter = artefact_folder(spec.adapter, "adapter_config.json")
                 model = PeftModel.from_pretrained(model, str(adapter))
             self._models[spec.id] = model.eval()
+            self._tokenizers.setdefault(spec.base, AutoTokenizer.from_pretrained(base))
         return self._models[spec.id]
 
     @torch.inference_mode()
     def generate(self, spec: ModelSpec, messages: Sequence[Message], tokens: int) -> int:
         """Write exactly `tokens` greedy tokens; returns that number."""
-        tokenizer = AutoTokenizer.from_pretrained(base_folder(spec.base))
-        ids = torch.tensor([encode_prompt(tokenizer, messages).ids])
-        written = self.model(spec).generate(
+        model = self.model(spec)
+        ids = torch.tensor([encode_prompt(self._tokenizers[spec.base], messages).ids])
+        written = model.generate(
             ids,
             attention_mask=torch.ones_like(ids),
             do_sample=False,

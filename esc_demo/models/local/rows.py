@@ -30,6 +30,11 @@ class Row:
         self.length = 0
         self.added = 0
 
+    @property
+    def bytes(self) -> int:
+        """Memory of keys and values."""
+        return self.keys.nbytes + self.values.nbytes
+
     def append(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> None:
         """Store new keys and values [kv heads, tokens, head size] of one layer."""
         self.added = keys.shape[1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftConfig
 from peft.utils import load_peft_weights
+from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -83,6 +84,11 @@ class WeightSet:
         self._like = torch.empty(0, dtype=model.dtype, device=model.device)
 
     @property
+    def positions(self) -> int:
+        """The most tokens a row may hold."""
+        return int(self._model.config.max_position_embeddings)
+
+    @property
     def batched(self) -> bool:
         """Whether `decode` may be given several rows."""
         return self._decoder is not None
@@ -99,14 +105,14 @@ class WeightSet:
         """
         config, tensors = _read_adapter(folder)
         _check_adapter(config, folder, base)
-        pairs: dict[str, dict[str, torch.Tensor]] = {}
-        for key, tensor in tensors.items():
-            path, _, kind = key.removeprefix("base_model.model.").rpartition(".lora_")
-            pairs.setdefault(path, {})[kind[0]] = tensor.to(self._like)
+        pairs = _low_rank_pairs(tensors, folder)
+        if self._decoder is not None:
+            _check_decodable(pairs, folder)
         scale = config.lora_alpha / (config.r**0.5 if config.use_rslora else config.r)
         for path, pair in pairs.items():
             layer = self._adapted(path, pair, folder)
-            layer.updates[name] = LowRank(pair["A"], pair["B"] * scale)
+            down, up = pair["A"].to(self._like), pair["B"].to(self._like)
+            layer.updates[name] = LowRank(down, up * scale)
         if self._decoder is not None:
             self._decoder.add_adapter(name)
 
@@ -119,6 +125,8 @@ class WeightSet:
                 f"The adapter in {folder} was made for another model: there is no layer {path}."
             ) from error
         inner = layer.inner if isinstance(layer, AdaptedLinear) else layer
+        if not isinstance(inner, nn.Linear):
+            raise ModelError(f"The adapter in {folder} changes {path}, which is no linear layer.")
         expected = (inner.out_features, inner.in_features)
         found = (pair["B"].shape[0], pair["A"].shape[1])
         if expected != found:
@@ -184,10 +192,46 @@ class WeightSet:
         }
 
 
-def load_weights(
-    key: WeightKey, tokenizer: PreTrainedTokenizerBase, label: str, positions: int
-) -> WeightSet:
-    """Read a folder of weights into memory; rows may reach `positions` tokens.
+_DECODED = tuple(f"self_attn.{name}_proj" for name in "qkvo")
+
+
+def _low_rank_pairs(
+    tensors: dict[str, torch.Tensor], folder: Path
+) -> dict[str, dict[str, torch.Tensor]]:
+    """The matrices A and B of each layer, by the layer's path.
+
+    Raises:
+        ModelError: a tensor is none of these, or one of a pair is missing.
+    """
+    pairs: dict[str, dict[str, torch.Tensor]] = {}
+    for key, tensor in tensors.items():
+        path, _, kind = key.removeprefix("base_model.model.").rpartition(".lora_")
+        pairs.setdefault(path, {})[kind.removesuffix(".weight")] = tensor
+    odd = [path for path, pair in pairs.items() if not path or set(pair) != {"A", "B"}]
+    if odd or not pairs:
+        raise ModelError(
+            f"The adapter in {folder} is incomplete or not plain LoRA"
+            f" ({odd[0] if odd else 'no tensors'}). Restore it, or train it anew."
+        )
+    return pairs
+
+
+def _check_decodable(paths: Iterable[str], folder: Path) -> None:
+    """Refuse an adapter of which the int8 step would apply only a part.
+
+    Raises:
+        ModelError: it changes more than the attention's projections.
+    """
+    for path in paths:
+        if not path.endswith(_DECODED):
+            raise ModelError(
+                f"The adapter in {folder} changes {path}; int8 on a CPU supports adapters of"
+                " q_proj, k_proj, v_proj and o_proj. Set `quantisation: none` in models.yaml."
+            )
+
+
+def load_weights(key: WeightKey, tokenizer: PreTrainedTokenizerBase, label: str) -> WeightSet:
+    """Read a folder of weights into memory.
 
     Raises:
         ModelError: damaged weights, an unsupported architecture, or not enough memory.
@@ -214,7 +258,7 @@ def load_weights(
             " and run `python -m esc_demo setup`."
         ) from error
     fast = key.device == "cpu" and key.quantisation is Quantisation.INT8
-    return WeightSet(model, tokenizer, Int8Decoder(model, positions) if fast else None)
+    return WeightSet(model, tokenizer, Int8Decoder(model) if fast else None)
 
 
 def _loading(key: WeightKey) -> dict[str, Any]:
@@ -273,8 +317,11 @@ def _check_adapter(config: LoraConfig, folder: Path, base: str) -> None:
             f"The adapter in {folder} was trained for {made_for}, not for {base}. Set the right"
             " `base` in models.yaml, or take another adapter."
         )
-    unsupported = ("use_dora", "modules_to_save", "rank_pattern", "alpha_pattern")
-    if found := [name for name in unsupported if getattr(config, name, None)]:
+    unsupported = ("use_dora", "modules_to_save", "rank_pattern", "alpha_pattern", "lora_bias")
+    found = [name for name in unsupported if getattr(config, name, None)]
+    if config.bias != "none":
+        found.append("bias")
+    if found:
         raise ModelError(
             f"The adapter in {folder} uses {', '.join(found)}, which the lab does not support."
             " Merge it into full weights first."

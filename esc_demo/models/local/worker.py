@@ -30,11 +30,11 @@ _log = logging.getLogger(__name__)
 BLOCK = 64
 """Prompt tokens per step."""
 
-REMEMBERED = 8
-"""Finished rows whose prompt blocks are kept for reuse."""
+REMEMBERED_BYTES = 512 * 2**20
+"""Memory for prompt blocks that are kept for reuse."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Job:
     """One reply under way; touched by the worker only, once submitted."""
 
@@ -72,7 +72,7 @@ class Worker:
         self._changed = threading.Condition()
         self._waiting: deque[Job] = deque()
         self._active: list[Job] = []
-        self._blocks = _BlockMemory()
+        self._blocks = BlockMemory()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="model-worker", daemon=True)
         self._thread.start()
@@ -203,11 +203,12 @@ class Worker:
         job.events.put(how)
 
 
-class _BlockMemory:
+class BlockMemory:
     """Prompt blocks of recent rows, least recently used dropped first."""
 
-    def __init__(self) -> None:
-        """Nothing yet."""
+    def __init__(self, budget: int = REMEMBERED_BYTES) -> None:
+        """Nothing yet; at most `budget` bytes are kept."""
+        self._budget = budget
         self._rows: OrderedDict[tuple[int, str | None, tuple[int, ...]], Row] = OrderedDict()
 
     def remember(self, job: Job) -> None:
@@ -220,7 +221,7 @@ class _BlockMemory:
         key = (id(job.weights), job.adapter, job.ids[:whole])
         self._rows[key] = row
         self._rows.move_to_end(key)
-        while len(self._rows) > REMEMBERED:
+        while sum(kept.bytes for kept in self._rows.values()) > self._budget:
             self._rows.popitem(last=False)
 
     def take_over(self, job: Job) -> None:
