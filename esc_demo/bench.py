@@ -35,7 +35,8 @@ def panes(models: ModelRegistry, tokens: int = 48, rounds: int = 3) -> PanesResu
     Both sides read the same prompts and write greedily, alternately, `rounds` times after one
     warm-up; the medians of tokens per second, reading included, are compared. The float32 side
     writes exactly `tokens` a pane; ours may end a reply earlier, which only costs it. Then
-    a neighbour with another message joins the batch, and every row's greedy reply must stay the same.
+    a neighbour with another message joins the batch, and every row's greedy reply must stay
+    the same.
 
     Raises:
         ModelError: a pane failed.

@@ -20,11 +20,11 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent
 class Settings(BaseSettings):
     """Everything that may differ between a laptop, a Space and a server."""
 
-    model_config = SettingsConfigDict(env_prefix="ESC_", env_file=".env", extra="ignore")
-
-    cache_dir: ExpandedPath = Field(
-        Path.home() / ".cache" / "esc-demo", description="Weights and assets"
+    model_config = SettingsConfigDict(
+        env_prefix="ESC_", env_file=".env", extra="ignore", validate_default=True
     )
+
+    cache_dir: ExpandedPath = Field(Path("~/.cache/esc-demo"), description="Weights and assets")
     database_url: str = Field("sqlite:///data/esc.db", description="SQLAlchemy URL")
     models_file: Path = Field(
         Path(__file__).parent / "models" / "models.yaml", description="Which models are offered"

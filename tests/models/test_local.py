@@ -75,7 +75,7 @@ def test_logits_are_independent_bit_for_bit(models):
 
 
 def test_int8_steps_stay_close_to_float32_peft(models):
-    """Same tokens forced through both: the distributions differ by little."""
+    """Same tokens forced through both: the divergence in nats is a fifth of the adapter's effect."""
     import torch
 
     from esc_demo.models.local.reference import ReferenceModels
@@ -90,7 +90,10 @@ def test_int8_steps_stay_close_to_float32_peft(models):
             model._weights.read(row, ids[:-1], adapter, last=True)
             ours = model._weights.decode([row], [ids[-1]], [adapter])[0]
             theirs = reference.model(model.spec)(torch.tensor([ids])).logits[0, -1]
-        assert float((ours - theirs).norm() / theirs.norm()) < 0.05, pane
+            divergence = torch.nn.functional.kl_div(
+                ours.log_softmax(-1), theirs.log_softmax(-1), reduction="sum", log_target=True
+            )
+        assert float(divergence) < 1.5e-4, pane
 
 
 def test_reused_blocks_are_bit_for_bit_those_read_cold(models):
@@ -283,7 +286,7 @@ def test_an_adapter_the_fast_step_would_apply_by_half_is_refused(models, tmp_pat
     tensors |= {f"{layer}A.weight": torch.zeros(16, 576), f"{layer}B.weight": torch.zeros(1536, 16)}
     save_file(tensors, file)
     spec = lora.model_copy(update={"id": "wide", "adapter": str(folder)})
-    with pytest.raises(ModelError, match="mlp.up_proj"):
+    with pytest.raises(ModelError, match=r"mlp\.up_proj"):
         load_model(spec, lambda note: None)
     file.write_bytes(file.read_bytes()[:5000])
     with pytest.raises(ModelError, match="cannot be read"):
