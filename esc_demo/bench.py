@@ -29,14 +29,13 @@ class PanesResult:
     rows_independent: bool
 
 
-def panes(models: ModelRegistry, tokens: int = 48, rounds: int = 3) -> PanesResult:
+def panes(models: ModelRegistry, tokens: int = 128, rounds: int = 3) -> PanesResult:
     """Three panes at once against the same three in float32 `generate`, one after another.
 
-    Both sides read the same prompts and write greedily, alternately, `rounds` times after one
-    warm-up; the medians of tokens per second, reading included, are compared. The float32 side
-    writes exactly `tokens` a pane; ours may end a reply earlier, which only costs it. Then
-    a neighbour with another message joins the batch, and every row's greedy reply must stay
-    the same.
+    Both sides read the same prompts and write greedily until the model ends its reply or
+    `tokens` is reached (paper B's cap), alternately, `rounds` times after one warm-up; the
+    medians of tokens per second, reading included, are compared. Then a neighbour with another
+    message joins the batch, and every row's greedy reply must stay the same.
 
     Raises:
         ModelError: a pane failed.
