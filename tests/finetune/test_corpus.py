@@ -38,6 +38,11 @@ def train():
 
 
 @pytest.fixture(scope="module")
+def additions():
+    return load_extes(CORPUS / "additions.json")
+
+
+@pytest.fixture(scope="module")
 def heldout():
     return load_extes(CORPUS / "heldout.json")
 
@@ -70,8 +75,8 @@ def test_the_held_out_part_shares_no_dialogue_with_the_training_part(train, held
     assert len(heldout) >= 10
 
 
-def test_no_two_are_alike(train, heldout):
-    dialogues = [*train, *heldout]
+def test_no_two_are_alike(train, heldout, additions):
+    dialogues = [*train, *heldout, *additions]
     openings = {" ".join(words(dialogue)[0]) for dialogue in dialogues}
     assert len(openings) == len(dialogues)
     owners = {}
@@ -83,8 +88,9 @@ def test_no_two_are_alike(train, heldout):
     assert not shared
 
 
-def test_many_scenarios(train, heldout):
+def test_many_scenarios(train, heldout, additions):
     assert len({dialogue.scene for dialogue in [*train, *heldout]}) >= 30
+    assert len({dialogue.scene for dialogue in [*train, *heldout, *additions]}) == 36
 
 
 @pytest.mark.parametrize(
