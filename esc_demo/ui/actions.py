@@ -6,8 +6,10 @@ forms never come from the page.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
+from itertools import count
 from typing import Any
 
 import gradio as gr
@@ -17,11 +19,11 @@ from esc_demo import __version__
 from esc_demo.engine import HistoryPolicy, Outcome
 from esc_demo.errors import BadInput, EscError
 from esc_demo.models.registry import LoadPhase, ModelRegistry
-from esc_demo.prompts.scenarios import load_scenarios
-from esc_demo.ui.controls import PROFILE_FIELDS, read_settings
+from esc_demo.ui.controls import read_settings
 from esc_demo.ui.frames import Frame, Frames
 from esc_demo.ui.live import Round, Visitor, Visitors
-from esc_demo.ui.session import Exchange, PaneReply, TurnSettings
+from esc_demo.ui.person import Person, replaceable
+from esc_demo.ui.session import Exchange, PaneReply, StillWriting, TurnSettings
 
 FRAME_S = 1 / 12
 """Seconds between two updates of a reply that is being written."""
@@ -30,6 +32,17 @@ _IDLE_FRAMES = 12
 """So many frames without news, and an empty update shows whether the page is still there."""
 
 _PANE_VALUES = 3
+
+
+class _Repeated(StillWriting):
+    """The same message again while it is being answered: a double click."""
+
+
+def _same_while_writing(visitor: Visitor, message: str | None) -> None:
+    """Raise when `message` is the one being answered, or nothing at all."""
+    said = (message or "").strip()
+    if visitor.chat.writing and visitor.chat.last and said in ("", visitor.chat.last.seeker_text):
+        raise _Repeated("This message is being answered already.")
 
 
 def warn(error: Exception) -> None:
@@ -49,6 +62,8 @@ class Actions:
         self.visitors = visitors
         self.frames = frames
         self.view = frames.view
+        self.person = Person(frames.view, visitors)
+        self._sent = count(1)
 
     def send(self, request: gr.Request, message: str, *values: Any) -> Iterator[Frame]:
         """Say something, or say the last thing differently; the typed text stays when refused."""
@@ -56,12 +71,25 @@ class Actions:
 
         def begin(settings: TurnSettings) -> tuple[Exchange, list[PaneReply]]:
             chat = visitor.chat
+            if not visitor.editing:
+                _same_while_writing(visitor, message)
             say = chat.edit_last if visitor.editing and chat.last else chat.send
             started = say(message or "", settings)
             self._store_turn(visitor, started[0])
+            visitor.editing = False
             return started
 
-        yield from self._write(visitor, values, begin, {self.view.message: gr.update(value="")})
+        yield from self._write(visitor, values, begin, lambda: self._accepted(visitor, message))
+
+    def _accepted(self, visitor: Visitor, message: str) -> Frame:
+        """Tell the page which words to take out of the box.
+
+        The box is not simply emptied: somebody who types on after Enter would lose what they
+        typed until the answer came. A number makes the same words count again.
+        """
+        news = {"number": next(self._sent), "text": message, "draft": visitor.draft}
+        visitor.draft = ""
+        return {self.view.sent: gr.update(value=json.dumps(news))}
 
     def regenerate(
         self, request: gr.Request, panes: Sequence[int] | None, *values: Any
@@ -70,7 +98,7 @@ class Actions:
         visitor = self.visitors.get(request.session_hash)
         chosen = sorted(visitor.panes) if panes is None else panes
         yield from self._write(
-            visitor, values, lambda settings: visitor.chat.regenerate(chosen, settings), {}
+            visitor, values, lambda settings: visitor.chat.regenerate(chosen, settings), dict
         )
 
     def _write(
@@ -78,7 +106,7 @@ class Actions:
         visitor: Visitor,
         values: Sequence[Any],
         begin: Callable[[TurnSettings], tuple[Exchange, list[PaneReply]]],
-        accepted: Frame,
+        accepted: Callable[[], Frame],
     ) -> Iterator[Frame]:
         """Begin a round and show it until its end; leaving the page ends it."""
         started = self._begin(visitor, values, begin)
@@ -87,8 +115,8 @@ class Actions:
             return
         one, panes = started
         try:
-            fresh = self.frames.fresh_forms(panes)
-            yield self.frames.full(visitor) | fresh | accepted
+            fresh = self.frames.fresh_forms(visitor, panes)
+            yield self.frames.full(visitor) | fresh | accepted()
             yield from self._watch(visitor, one)
         finally:
             if not one.finished:
@@ -106,12 +134,17 @@ class Actions:
             try:
                 settings = self._settings(visitor, values)
                 exchange, replies = begin(settings)
+            except _Repeated:
+                return None
+            except StillWriting as early:
+                visitor.calm = str(early)
+                return None
             except EscError as error:
                 visitor.chat.exchanges = before
-                visitor.problem = str(error)
+                visitor.problem, visitor.calm = str(error), ""
                 warn(error)
                 return None
-            visitor.policy, visitor.editing, visitor.problem = settings.policy, False, ""
+            visitor.policy, visitor.problem, visitor.calm = settings.policy, "", ""
             one = Round(exchange, replies)
             visitor.add(one)
             self._start(visitor, one, exchange, settings.policy)
@@ -203,41 +236,59 @@ class Actions:
             warn(error)
         return self.frames.full(visitor)
 
-    def edit(self, request: gr.Request) -> Frame:
-        """Put the last message into the box."""
+    def edit(self, request: gr.Request, message: str | None = "") -> Frame:
+        """Put the last message into the box; what was there comes back afterwards."""
         visitor = self.visitors.get(request.session_hash)
-        if visitor.chat.last is None:
+        if visitor.chat.last is None or visitor.editing:
             return self.frames.full(visitor)
-        visitor.editing = True
+        visitor.editing, visitor.draft = True, message or ""
         text = visitor.chat.last.seeker_text
         return self.frames.full(visitor) | {self.view.message: gr.update(value=text)}
 
     def cancel_edit(self, request: gr.Request) -> Frame:
         """Leave the last message as it was."""
         visitor = self.visitors.get(request.session_hash)
-        visitor.editing = False
-        return self.frames.full(visitor) | {self.view.message: gr.update(value="")}
+        if not visitor.editing:
+            return self.frames.full(visitor)
+        back = self._end_edit(visitor)
+        return self.frames.full(visitor) | back
 
-    def clear(self, request: gr.Request) -> Frame:
-        """Start over."""
+    def _end_edit(self, visitor: Visitor) -> Frame:
+        """Leave the edit mode and put the draft back that it had replaced."""
+        visitor.editing, draft, visitor.draft = False, visitor.draft, ""
+        return {self.view.message: gr.update(value=draft)}
+
+    def clear(
+        self, request: gr.Request, message: str | None, scenario: str | None, *profile: str | None
+    ) -> Frame:
+        """Start over, also about who is talking; a draft stays in the box."""
         visitor = self.visitors.get(request.session_hash)
-        visitor.editing, visitor.problem = False, ""
-        return self._changed(visitor, visitor.chat.clear) | {
-            self.view.confirm: gr.update(visible=False)
-        }
-
-    def undo_clear(self, request: gr.Request) -> Frame:
-        """Bring the cleared conversation back."""
-        visitor = self.visitors.get(request.session_hash)
-        return self._changed(visitor, visitor.chat.undo_clear)
-
-    def _changed(self, visitor: Visitor, change: Callable[[], None]) -> Frame:
+        closed = {self.view.confirm: gr.update(visible=False)}
         with visitor.lock:
             try:
-                change()
+                visitor.chat.clear()
             except EscError as error:
                 warn(error)
-            return self.frames.full(visitor)
+                return self.frames.full(visitor) | closed
+            visitor.problem = visitor.calm = ""
+            box: Frame = {}
+            if visitor.editing:
+                box = self._end_edit(visitor)
+            elif replaceable(message):
+                box = {self.view.message: gr.update(value="")}
+            cleared = self.frames.full(visitor) | closed | box
+            return self.person.clear(request, cleared, scenario, *profile)
+
+    def undo_clear(self, request: gr.Request) -> Frame:
+        """Bring the cleared conversation back, and who was talking."""
+        visitor = self.visitors.get(request.session_hash)
+        with visitor.lock:
+            try:
+                visitor.chat.undo_clear()
+            except EscError as error:
+                warn(error)
+                return self.frames.full(visitor)
+            return self.person.undo_clear(request, self.frames.full(visitor))
 
     def add_pane(self, request: gr.Request) -> Frame:
         """Open the first closed pane."""
@@ -278,17 +329,6 @@ class Actions:
         visitor = self.visitors.get(request.session_hash)
         visitor.policy = HistoryPolicy(policy)
         return self.frames.full(visitor)
-
-    def pick_scenario(self, scenario: str | None) -> Frame:
-        """Fill the profile and the message box."""
-        profile = self.view.controls.profile
-        if scenario not in load_scenarios():
-            return {self.view.message: gr.skip()}
-        chosen = load_scenarios()[scenario]
-        return {
-            self.view.message: gr.update(value=chosen.opening),
-            **{profile[name]: getattr(chosen.profile, name) for name in PROFILE_FIELDS},
-        }
 
     def tick(self, request: gr.Request) -> Frame:
         """Show how far the models are, until none is loading."""

@@ -38,6 +38,21 @@ _ROUND: dict[str, Any] = {
 }
 
 
+_TAKE_SENT = """(sent) => {
+  if (!sent) return;
+  const { text, draft } = JSON.parse(sent);
+  const box = document.querySelector("#message textarea");
+  const rest = box.value.startsWith(text) ? box.value.slice(text.length) : box.value;
+  box.value = [draft, rest].filter(Boolean).join("\\n");
+  box.dispatchEvent(new Event("input", { bubbles: true }));
+}"""
+"""Takes the sent words out of the box; what was typed meanwhile stays, a put-off draft returns.
+
+It edits the box itself, as a keystroke does: a value handed to gradio arrives some moments
+later and would undo the letters typed in between.
+"""
+
+
 def build_compare(
     page: gr.Blocks, settings: Settings, store: Store, registry: ModelRegistry
 ) -> None:
@@ -60,21 +75,15 @@ def build_compare(
         trigger_mode="multiple",
         **_ROUND,
     )
+    view.sent.change(None, view.sent, None, js=_TAKE_SENT, **_AT_ONCE)
     view.again_all.click(_again(actions, None), inputs, drawn, api_visibility="private", **_ROUND)
     view.stop_all.click(actions.stop, api_name="stop", queue=False, show_progress="hidden")
-    view.edit.click(actions.edit, None, drawn, **_QUICK)
+    view.edit.click(actions.edit, view.message, drawn, **_QUICK)
     view.cancel_edit.click(actions.cancel_edit, None, drawn, **_QUICK)
     view.clear.click(lambda: gr.update(visible=True), None, view.confirm, **_AT_ONCE)
     view.clear_no.click(lambda: gr.update(visible=False), None, view.confirm, **_AT_ONCE)
-    view.clear_yes.click(actions.clear, None, drawn, **_QUICK)
-    view.undo.click(actions.undo_clear, None, drawn, **_QUICK)
     view.add.click(actions.add_pane, None, drawn, **_QUICK)
-    view.scenario.input(
-        actions.pick_scenario,
-        view.scenario,
-        [view.message, *view.controls.profile.values()],
-        **_QUICK,
-    )
+    _wire_person(view, actions, drawn)
     view.controls.policy.input(actions.pick_policy, view.controls.policy, drawn, **_QUICK)
     for pane in view.panes:
         _wire_pane(pane, actions, judging, inputs, drawn)
@@ -82,12 +91,36 @@ def build_compare(
     judged = [prefer.group, prefer.form, prefer.choice, prefer.note, prefer.change]
     prefer.submit.click(judging.prefer, [prefer.choice, prefer.comment], judged, **_QUICK)
     prefer.change.click(judging.change_preference, None, judged, **_QUICK)
+    prefer.choice.input(judging.consider, prefer.choice, None, **_AT_ONCE)
 
     view.timer.tick(
         actions.tick, None, [view.timer, *(pane.live for pane in view.panes)], **_AT_ONCE
     )
     page.load(actions.opened, None, drawn, **_QUICK)
     page.unload(actions.leave)
+
+
+def _wire_person(view: CompareView, actions: Actions, drawn: list[Any]) -> None:
+    """Connect the picker and the profile, and clearing, which empties both."""
+    person, profile = actions.person, list(view.controls.profile.values())
+    named = [view.talking, view.talking_as]
+    filled = [view.message, view.scenario, *profile, *named]
+    view.scenario.input(person.pick, [view.scenario, view.message], filled, **_QUICK)
+    view.no_one.click(person.remove, view.message, filled, **_QUICK)
+    gr.on(
+        # Not "input": that one stays silent about what is pasted with the mouse.
+        [field.change for field in profile],
+        person.name,
+        profile,
+        named,
+        trigger_mode="always_last",
+        **_AT_ONCE,
+    )
+    everything = [*drawn, *filled[1:]]
+    view.clear_yes.click(
+        actions.clear, [view.message, view.scenario, *profile], everything, **_QUICK
+    )
+    view.undo.click(actions.undo_clear, None, everything, **_QUICK)
 
 
 def _wire_pane(
@@ -167,4 +200,4 @@ def _drawn(view: CompareView) -> list[Any]:
         ]
         rate = pane.rate
         parts += [rate.note, rate.form, *rate.scores, rate.comment, rate.change]
-    return parts
+    return [*parts, view.sent]

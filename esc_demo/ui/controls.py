@@ -25,6 +25,18 @@ PROFILE_FIELDS = tuple(field.name for field in fields(UserProfile))
 MAX_FIELD_CHARS = 600
 """Longest text of one profile field."""
 
+_LABELS = {
+    "temperature": "Temperature",
+    "top_p": "Top-p",
+    "top_k": "Top-k",
+    "max_new_tokens": "Max new tokens",
+    "seed": "Seed of the conversation",
+    "last_k": "Last-k window",
+}
+"""What the numbers are called on the page."""
+
+_WHERE = "It is under Advanced settings."
+
 _PART_TITLES = {
     Part.ROLE: "Role",
     Part.OBJECTIVE: "Objective",
@@ -72,18 +84,16 @@ def build_controls(first_seed: int | None) -> Controls:
     default = GenerationParams()
     with gr.Row(elem_classes="esc-grid"):
         temperature = gr.Slider(
-            0, 2, default.temperature, step=0.05, label="Temperature", info="0 is greedy"
+            0, 2, default.temperature, step=0.05, label=_LABELS["temperature"], info="0 is greedy"
         )
-        top_p = gr.Slider(0.05, 1, default.top_p, step=0.01, label="Top-p")
-        top_k = gr.Slider(0, 200, default.top_k, step=1, label="Top-k", info="0 is off")
-        longest = gr.Slider(8, 512, default.max_new_tokens, step=8, label="Max new tokens")
+        top_p = gr.Slider(0.05, 1, default.top_p, step=0.01, label=_LABELS["top_p"])
+        top_k = gr.Slider(0, 200, default.top_k, step=1, label=_LABELS["top_k"], info="0 is off")
+        longest = gr.Slider(8, 512, default.max_new_tokens, step=8, label=_LABELS["max_new_tokens"])
         seed = gr.Number(
             # A function, so that every page load draws its own.
             value=new_seed if first_seed is None else first_seed,
-            label="Seed of the conversation",
+            label=_LABELS["seed"],
             info="Same seed, message and settings: same reply",
-            precision=0,
-            minimum=0,
             elem_id="seed",
         )
     with gr.Row(elem_classes="esc-grid"):
@@ -104,11 +114,11 @@ def build_controls(first_seed: int | None) -> Controls:
         window = gr.Number(
             # 0 and not empty: an empty number becomes 0 when the page is drawn.
             value=0,
-            label="Last-k window",
+            label=_LABELS["last_k"],
             info="Newest utterances kept; 0 keeps all",
-            precision=0,
-            minimum=0,
         )
+    for number in (temperature, top_p, top_k, longest, seed, window):
+        _take_any(number)
     plain_html("<h3>Prompt</h3>", elem_classes="esc-heading")
     switches: dict[Part, gr.Checkbox] = {}
     texts: dict[Part, gr.Textbox] = {}
@@ -194,8 +204,11 @@ def read_settings(
     """
     names = ("temperature", "top_p", "top_k", "max_new_tokens", "seed")
     rest = iter(values)
-    numbers = {name: _number(name, next(rest), name in names[2:]) for name in names}
-    policy, scope, last = HistoryPolicy(next(rest)), Scope(next(rest)), next(rest)
+    params = _params({name: _number(name, next(rest), name in names[2:]) for name in names})
+    policy, scope = HistoryPolicy(next(rest)), Scope(next(rest))
+    last = int(_number("last_k", next(rest), whole=True))
+    if last < 0:
+        raise BadInput(f"{_LABELS['last_k']} is {last}; it must be 0 (all) or more. {_WHERE}")
     template = _template(rest)
     profile = UserProfile(**{name: _field(name, next(rest)) for name in PROFILE_FIELDS})
     configs: dict[int, PaneConfig] = {}
@@ -207,17 +220,40 @@ def read_settings(
                 context,
                 bool(keep) and context is not ContextKind.RAW,
                 scope,
-                int(last) if last else None,
+                last or None,
             ),
             template if prompt else PromptTemplate.off(),
         )
-    return TurnSettings(configs, GenerationParams(**numbers), profile, policy)
+    return TurnSettings(configs, params, profile, policy)
+
+
+def _take_any(number: gr.Slider | gr.Number) -> None:
+    """Let `read_settings` judge the value: gradio's own refusal hides which field it was."""
+    number.preprocess = lambda payload: payload  # type: ignore[method-assign, assignment]
 
 
 def _number(name: str, value: Any, whole: bool) -> float:
-    if value is None:
-        raise BadInput(f"{name} is empty. Give it a value under Advanced settings.")
-    return int(value) if whole else float(value)
+    """A number as the page sent it; 50.0 is as whole as 50, and 1.7 is not."""
+    label = _LABELS[name]
+    if value is None or value == "":
+        raise BadInput(f"{label} is empty. Give it a value. {_WHERE}")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BadInput(f"{label} is {str(value)[:40]!r}; it must be a number. {_WHERE}")
+    if not whole:
+        return float(value)
+    if isinstance(value, float) and not value.is_integer():
+        raise BadInput(f"{label} is {value}; it must be a whole number. {_WHERE}")
+    return int(value)
+
+
+def _params(numbers: Mapping[str, Any]) -> GenerationParams:
+    """The sampling parameters; what is wrong with one is said under its name on the page."""
+    try:
+        return GenerationParams(**numbers)
+    except BadInput as error:
+        text = str(error)
+        name = next((name for name in numbers if text.startswith(f"{name} ")), "")
+        raise BadInput(f"{_LABELS.get(name, name)}{text[len(name) :]} {_WHERE}") from error
 
 
 def _template(values: Iterator[Any]) -> PromptTemplate:

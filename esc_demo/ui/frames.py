@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
@@ -15,11 +15,14 @@ from esc_demo.ui.live import Visitor
 from esc_demo.ui.pane import PaneView
 from esc_demo.ui.render import PaneScene, live_html, past_html
 from esc_demo.ui.seen import seen_html
-from esc_demo.ui.session import PANE_NAMES, PaneReply
+from esc_demo.ui.session import PANE_NAMES, Exchange, PaneReply, ReplyState
 from esc_demo.ui.view import SEND, SEND_EDITED, CompareView
 
 Frame = dict[Any, Any]
 """Updates by component."""
+
+PREFERENCE = -1
+"""Stands for the preference where the forms of panes go by pane number."""
 
 
 class Frames:
@@ -58,7 +61,7 @@ class Frames:
             view.clear: gr.update(interactive=said and not writing),
             view.undo: gr.update(visible=chat.can_undo_clear),
             view.add: gr.update(visible=len(visitor.panes) < len(view.panes)),
-            view.notice: notice_html(visitor.problem),
+            view.notice: notice_html(visitor.problem, visitor.calm if writing else ""),
             view.timer: gr.Timer(active=self.loading(visitor)),
             **self.preference(visitor),
         }
@@ -66,17 +69,24 @@ class Frames:
             frame |= self._pane(visitor, pane)
         return frame
 
-    def fresh_forms(self, panes: Iterable[int]) -> Frame:
-        """Empty rating forms of `panes`, and an empty preference: new replies are coming."""
+    def fresh_forms(self, visitor: Visitor, panes: Sequence[int]) -> Frame:
+        """Empty the answers about the replies of `panes`, which are being written anew.
+
+        Answers about other panes stay, and so does a comment that was never saved.
+        """
         prefer = self.view.prefer
-        frame: Frame = {
-            prefer.comment: gr.update(value=""),
-            prefer.choice: gr.update(value=None),
-        }
+        frame: Frame = {}
+        if visitor.preferred not in {str(p) for p in visitor.panes if p not in panes}:
+            visitor.preferred = None
+            frame[prefer.choice] = gr.update(value=None)
+        if PREFERENCE in visitor.spent:
+            frame[prefer.comment] = gr.update(value="")
         for pane in panes:
             rate = self.view.panes[pane].rate
             frame |= {radio: gr.update(value=None) for radio in rate.scores}
-            frame[rate.comment] = gr.update(value="")
+            if pane in visitor.spent:
+                frame[rate.comment] = gr.update(value="")
+        visitor.spent -= {PREFERENCE, *panes}
         return frame
 
     def _pane(self, visitor: Visitor, pane: PaneView) -> Frame:
@@ -106,26 +116,31 @@ class Frames:
             **self.rating(visitor, number),
         }
 
-    def rating(self, visitor: Visitor, number: int) -> Frame:
-        """The state of a pane's rating form, its answers untouched."""
+    def rating(self, visitor: Visitor, number: int, problem: str = "") -> Frame:
+        """The state of a pane's rating form, its answers untouched; `problem` is shown in it."""
         rate = self.view.panes[number].rate
         reply = visitor.chat.last.latest(number) if visitor.chat.last else None
         open_form = reply is not None and reply.rateable
         saved = visitor.saved.get(reply.generation_id or "") if reply else None
-        note = "" if open_form else "A finished reply can be rated here."
+        note = _saved_html(saved) if saved else _hint_html(why_not(reply))
         return {
-            rate.note: _saved_html(saved) if saved else _hint_html(note),
+            rate.note: notice_html(problem) if problem else note,
             rate.form: gr.update(visible=open_form and not saved),
             rate.change: gr.update(visible=bool(saved)),
         }
 
-    def preference(self, visitor: Visitor) -> Frame:
-        """The comparison across panes, the answer untouched."""
+    def preference(self, visitor: Visitor, problem: str = "") -> Frame:
+        """The comparison across panes, the answer untouched; `problem` is shown in it."""
         prefer, exchange = self.view.prefer, visitor.chat.last
         replies = comparable(visitor)
         if exchange is None or len(replies) < 2:
             return {prefer.group: gr.update(visible=False)}
-        saved = visitor.saved.get(exchange.turn_id or "")
+        key = preference_key(exchange, replies)
+        saved = visitor.saved.get(key)
+        note = _saved_html(saved) if saved else ""
+        if not saved and any(old.startswith(turn_prefix(exchange)) for old in visitor.saved):
+            note = _hint_html("The replies have changed since you saved.")
+        note += "".join(map(_hint_html, left_out(visitor)))
         words = load_scales().preference.choices
         choices = [(f"Pane {PANE_NAMES[reply.pane]}", str(reply.pane)) for reply in replies]
         choices += [(words[one], one.value) for one in (Choice.TIE, Choice.BOTH_BAD)]
@@ -133,7 +148,7 @@ class Frames:
             prefer.group: gr.update(visible=True),
             prefer.form: gr.update(visible=not saved),
             prefer.choice: gr.update(choices=choices),
-            prefer.note: _saved_html(saved) if saved else "",
+            prefer.note: notice_html(problem) + note,
             prefer.change: gr.update(visible=bool(saved)),
         }
 
@@ -157,9 +172,46 @@ def comparable(visitor: Visitor) -> list[PaneReply]:
     return [reply for reply in replies if reply is not None and reply.rateable]
 
 
-def notice_html(problem: str) -> str:
-    """What went wrong, beside the message box."""
-    return f'<div class="esc-error" role="alert">{escape(problem)}</div>' if problem else ""
+def turn_prefix(exchange: Exchange) -> str:
+    """How the keys of all comparisons of one message begin."""
+    return f"{exchange.turn_id}:"
+
+
+def preference_key(exchange: Exchange, replies: Sequence[PaneReply]) -> str:
+    """The comparison of these replies: other replies make it another comparison."""
+    return turn_prefix(exchange) + ",".join(str(reply.generation_id) for reply in replies)
+
+
+def why_not(reply: PaneReply | None) -> str:
+    """Why a reply cannot be rated; empty when it can be."""
+    if reply is None or not reply.state.finished:
+        return "A finished reply can be rated here."
+    if reply.rateable:
+        return ""
+    kind = {ReplyState.STOPPED: "Stopped", ReplyState.FAILED: "Failed"}.get(reply.state)
+    if kind is None:
+        kind = "Empty" if not reply.text else "Unstored"
+    return f"{kind} replies are not rated. Regenerate it to rate this pane."
+
+
+def left_out(visitor: Visitor) -> list[str]:
+    """One sentence for each open pane whose reply cannot be compared."""
+    why = {ReplyState.STOPPED: "it was stopped", ReplyState.FAILED: "it failed"}
+    sentences: list[str] = []
+    for pane in sorted(visitor.panes):
+        reply = visitor.chat.last.latest(pane) if visitor.chat.last else None
+        if reply is None or reply.rateable:
+            continue
+        other = "it could not be stored" if reply.text else "it is empty"
+        sentences.append(f"Pane {PANE_NAMES[pane]} is left out: {why.get(reply.state, other)}.")
+    return sentences
+
+
+def notice_html(problem: str, calm: str = "") -> str:
+    """What went wrong; or, without alarm, what has to be waited for."""
+    if problem:
+        return f'<div class="esc-error" role="alert">{escape(problem)}</div>'
+    return f'<p class="esc-hint" role="status">{escape(calm)}</p>' if calm else ""
 
 
 def _saved_html(text: str) -> str:

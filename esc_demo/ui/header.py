@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from esc_demo.safety import Region, load_resources
+from esc_demo.safety import Region, Resource, load_resources
 
 NAME = "Side by Side"
 
@@ -22,7 +22,7 @@ def header_html(region: str, scripted: bool) -> str:
         ' aria-hidden="true"><i></i><i></i><i></i></span><div>'
         f"<h1>{NAME}</h1><p>One conversation, several versions of a support model. Change live"
         " what each remembers.</p></div></div>"
-        f"{_notice(region)}</header>{banner}"
+        f"{_notice(region)}</header>{_danger(region)}{banner}"
     )
 
 
@@ -40,15 +40,28 @@ def _notice(region: str) -> str:
     )
 
 
+def _danger(region: str) -> str:
+    """Two ways to reach a person, legible without opening anything."""
+    services = load_resources().ordered(region)[0].services[:2]
+    ways = " or ".join(f"{escape(service.name)} ({_link(service)})" for service in services)
+    return (
+        '<p class="esc-danger" role="note" aria-label="Help in danger"><b>In danger now?</b>'
+        f" {ways}</p>"
+    )
+
+
 def _region(region: Region) -> str:
     rows = "".join(
-        f'<li><span>{escape(service.name)}</span> <a href="{escape(service.href)}"'
-        f" {'' if service.href.startswith('tel:') else _OUTSIDE}>{escape(service.contact)}</a>"
-        f"{_small(service.note)}"
+        f"<li><span>{escape(service.name)}</span> {_link(service)}{_small(service.note)}"
         f'<a class="esc-source" href="{escape(service.source)}" {_OUTSIDE}>source</a></li>'
         for service in region.services
     )
     return f"<section><h3>{escape(region.name)}</h3><ul>{rows}</ul></section>"
+
+
+def _link(service: Resource) -> str:
+    outside = "" if service.href.startswith("tel:") else _OUTSIDE
+    return f'<a href="{escape(service.href)}" {outside}>{escape(service.contact)}</a>'
 
 
 _OUTSIDE = 'target="_blank" rel="noopener noreferrer"'

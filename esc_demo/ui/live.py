@@ -123,7 +123,12 @@ class Visitor:
         self.chat = ChatSession()
         self.lock = threading.RLock()
         self.problem = ""
+        self.calm = ""
         self.editing = False
+        self.draft = ""
+        self.person: tuple[str, tuple[str, ...]] | None = None
+        self.preferred: str | None = None
+        self.spent: set[int] = set()
         self.nonces: dict[str, str] = {}
         self.saved: dict[str, str] = {}
         self._rounds: list[Round] = []
@@ -152,7 +157,7 @@ class Visitor:
             unfinished[0].wait(seconds)
 
     def nonce(self, key: str) -> str:
-        """The submission id of the form open for `key` (a generation or a turn)."""
+        """The submission id of the form open for `key` (a generation, or several compared)."""
         with self.lock:
             return self.nonces.setdefault(key, uuid.uuid4().hex)
 

@@ -13,6 +13,9 @@ from esc_demo.ui.seen import EMPTY
 from esc_demo.ui.session import PANE_NAMES
 
 CONTEXT_CHOICES = [("Raw", "raw"), ("KeyPOS", "keypos"), ("NoStopwords", "nostopwords")]
+CONTEXT_INFO = (
+    "Raw: every word. KeyPOS: the words that carry meaning. NoStopwords: all but common words."
+)
 
 
 @dataclass(frozen=True)
@@ -75,16 +78,15 @@ def build_pane(pane: int, catalogue: ModelCatalogue, model: str, visible: bool) 
         kind = gr.Radio(
             CONTEXT_CHOICES,
             value="raw",
-            label=f"Context of pane {name}",
-            show_label=False,
-            container=False,
+            label="What it remembers of earlier turns",
+            info=CONTEXT_INFO,
             elem_classes="esc-segments",
         )
         with gr.Row(elem_classes="esc-switches"):
             negation = gr.Checkbox(
                 False, label="Keep negations", interactive=False, container=False, min_width=100
             )
-            prompt = gr.Checkbox(True, label="Prompt", container=False, min_width=80)
+            prompt = gr.Checkbox(True, label="Support prompt", container=False, min_width=100)
         with gr.Column(elem_classes="esc-log", elem_id=f"log-{name}"):
             past = plain_html("", elem_classes="esc-past")
             live = plain_html("", elem_classes="esc-live")

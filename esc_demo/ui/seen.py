@@ -65,10 +65,11 @@ def _legend() -> str:
 def _turn(turn: ViewedTurn) -> str:
     who = "You" if turn.raw.role is Role.SEEKER else "Reply"
     if not turn.changed:
-        words = f'{escape(turn.text)} <em class="esc-same">as it was said</em>'
+        words = f'<span dir="auto">{escape(turn.text)}</span> <em class="esc-same">as said</em>'
     else:
-        words = " ".join(map(_run, diff_words(turn.raw.text, turn.text)))
-    return f'<div class="esc-diff" dir="auto"><b>{who}</b> {words}</div>'
+        runs = " ".join(map(_run, diff_words(turn.raw.text, turn.text)))
+        words = f'<span dir="auto">{runs}</span>'
+    return f'<div class="esc-diff"><b>{who}</b> {words}</div>'
 
 
 def _run(run: DiffRun) -> str:

@@ -27,6 +27,11 @@ from esc_demo.engine import (
 from esc_demo.errors import BadInput
 from esc_demo.models import Chunk, GenerationParams
 
+
+class StillWriting(BadInput):
+    """It came too early; nothing is wrong otherwise."""
+
+
 PANE_NAMES = "ABCD"
 """How panes are called on the page; pane 0 is A."""
 
@@ -191,10 +196,11 @@ class ChatSession:
         """Add a message; returns its exchange and the replies to be written.
 
         Raises:
-            BadInput: the message cannot be used, or replies are still being written.
+            BadInput: the message cannot be used.
+            StillWriting: replies are being written.
         """
-        cleaned = clean_message(text)
         self._refuse_while_writing()
+        cleaned = clean_message(text)
         exchange = Exchange(len(self.exchanges), cleaned, settings.policy)
         replies = self._attempts(exchange, self.exchanges, settings)
         self.exchanges.append(exchange)
@@ -205,10 +211,11 @@ class ChatSession:
         """Say the last message differently; the old one stays in the store, not on the page.
 
         Raises:
-            BadInput: the message cannot be used, nothing was sent, or replies are being written.
+            BadInput: the message cannot be used, or nothing was sent.
+            StillWriting: replies are being written.
         """
-        cleaned = clean_message(text)
         self._refuse_while_writing()
+        cleaned = clean_message(text)
         old = self._need_last()
         earlier = self.exchanges[:-1]
         exchange = Exchange(old.position, cleaned, settings.policy, supersedes=old.turn_id)
@@ -222,12 +229,13 @@ class ChatSession:
         """Write the newest replies of `panes` again with the next seed.
 
         Raises:
-            BadInput: nothing was sent yet, or one of the panes is still writing.
+            BadInput: nothing was sent yet.
+            StillWriting: one of the panes is still writing.
         """
         exchange = self._need_last()
         for pane in panes:
             if self.pane_is_writing(pane):
-                raise BadInput(
+                raise StillWriting(
                     f"Pane {PANE_NAMES[pane]} is still writing. Stop it or wait for its end."
                 )
         chosen = replace(settings, panes={pane: settings.panes[pane] for pane in panes})
@@ -250,7 +258,7 @@ class ChatSession:
         """Start over; what was there can be brought back until the next message.
 
         Raises:
-            BadInput: replies are still being written.
+            StillWriting: replies are being written.
         """
         self._refuse_while_writing()
         if self.exchanges:
@@ -292,7 +300,7 @@ class ChatSession:
 
     def _refuse_while_writing(self) -> None:
         if self.writing:
-            raise BadInput("Replies are still being written. Stop them or wait for their end.")
+            raise StillWriting("Replies are still being written. Stop them or wait for their end.")
 
     def _need_last(self) -> Exchange:
         if self.last is None:

@@ -36,7 +36,11 @@ class CompareView:
     """All components of the tab."""
 
     scenario: gr.Dropdown
+    talking: gr.Row
+    talking_as: gr.HTML
+    no_one: gr.Button
     message: gr.Textbox
+    sent: gr.Textbox
     send: gr.Button
     stop_all: gr.Button
     again_all: gr.Button
@@ -79,6 +83,11 @@ def build_view(catalogue: ModelCatalogue, settings: Settings) -> CompareView:
             send = gr.Button(
                 SEND, variant="primary", elem_id="send", elem_classes="esc-send", scale=0
             )
+        # Not invisible but hidden: what is invisible is not on the page and raises no events.
+        sent = gr.Textbox("", visible="hidden", label="Accepted message", elem_id="sent")
+        with gr.Row(visible=False, elem_classes="esc-talking", elem_id="talking") as talking:
+            talking_as = plain_html("")
+            no_one = gr.Button("Remove", size="sm", elem_classes="esc-quiet", scale=0)
         with gr.Row(elem_classes="esc-toolbar"):
             stop_all = gr.Button("Stop all", size="sm", interactive=False, elem_id="stop-all")
             again_all = gr.Button("Regenerate all", size="sm", interactive=False)
@@ -112,7 +121,11 @@ def build_view(catalogue: ModelCatalogue, settings: Settings) -> CompareView:
         controls = build_controls(settings.seed)
     return CompareView(
         scenario,
+        talking,
+        talking_as,
+        no_one,
         message,
+        sent,
         send,
         stop_all,
         again_all,

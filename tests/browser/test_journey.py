@@ -224,28 +224,3 @@ def test_panes_may_share_one_history(server, open_page):
     expect_state(page, chosen, "done")
     press(page, chosen, "What the model saw ▼")
     expect(page.locator(f"#pane-{chosen} .esc-prompt")).to_contain_text(words)
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_telephone_shows_everything_without_scrolling_sideways(server, open_page, scheme):
-    page = open_page(f"{server.url}?__theme={scheme}", 390, 844)
-    say(page, "unbreakable" * 30)
-    expect_state(page, "A", "done")
-    width = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
-    assert width[0] <= width[1]
-    page.get_by_text("In crisis? Find help now").click()
-    expect(page.get_by_text("findahelpline.com").first).to_be_visible()
-    box = page.locator(".esc-help").bounding_box()
-    assert box["x"] >= 0
-    assert box["x"] + box["width"] <= 390
-
-
-def test_panes_are_equally_high_and_named_for_screen_readers(server, open_page):
-    page = open_page(server.url)
-    heights = {page.locator(f"#log-{name}").bounding_box()["height"] for name in "ABC"}
-    tops = {page.locator(f"#log-{name}").bounding_box()["y"] for name in "ABC"}
-    assert len(heights) == len(tops) == 1
-    for name in "ABC":
-        log = page.get_by_role("log", name=f"Conversation of pane {name}")
-        expect(log).to_have_attribute("aria-live", "polite")
-    expect(page.get_by_text("Scripted replies.")).to_be_visible()

@@ -1,83 +1,19 @@
 """The page's handlers as plain functions and generators, over a real store."""
 
-import asyncio
+import json
 import threading
-import time
-from types import SimpleNamespace
 
-import gradio as gr
 import pytest
 
-from annotations import Store
-from esc_demo.models.registry import ModelRegistry
-from esc_demo.models.scripted import ScriptedModel
-from esc_demo.models.specs import load_specs
-from esc_demo.settings import Settings, get_settings
-from esc_demo.ui.actions import Actions
-from esc_demo.ui.frames import Frames
-from esc_demo.ui.judging import Judging
 from esc_demo.ui.live import Visitors
-from esc_demo.ui.view import build_view
-
-REQUEST = SimpleNamespace(session_hash="a-visitor")
+from tests.ui.desk import NOBODY, REQUEST, wait_for
 
 
-async def lay_out(catalogue):
-    """The components, made inside a running loop, because gradio would leave its own open."""
-    with gr.Blocks(analytics_enabled=False):
-        return build_view(catalogue, Settings(seed=7))
-
-
-class Desk:
-    """The handlers of one page."""
-
-    def __init__(self, folder, delay=0.0):
-        catalogue = load_specs(get_settings().models_file)
-        self.store = Store(f"sqlite:///{folder}/esc.db")
-        self.registry = ModelRegistry(catalogue, lambda spec, _: ScriptedModel(spec, delay=delay))
-        self.view = asyncio.run(lay_out(catalogue))
-        self.visitors = Visitors(catalogue.default_panes)
-        frames = Frames(self.view, self.registry)
-        self.actions = Actions(self.store, self.registry, self.visitors, frames)
-        self.judging = Judging(self.store, self.visitors, frames)
-        panes = [part for pane in self.view.panes for part in pane.inputs()]
-        self.values = [part.value for part in [*self.view.controls.inputs(), *panes]]
-        self.visitor = self.visitors.get(REQUEST.session_hash)
-
-    def send(self, text):
-        return self.actions.send(REQUEST, text, *self.values)
-
-    def stored(self):
-        return self.store.generations(self.visitor.chat.conversation_id)
-
-
-@pytest.fixture
-def desk(tmp_path):
-    desk = Desk(tmp_path)
-    yield desk
-    desk.store.close()
-
-
-@pytest.fixture
-def slow_desk(tmp_path):
-    desk = Desk(tmp_path, delay=0.2)
-    yield desk
-    desk.visitor.stop()
-    wait_for(lambda: not desk.visitor.writing)
-    desk.store.close()
-
-
-def wait_for(condition, patience=10):
-    end = time.monotonic() + patience
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.02)
-    assert condition()
-
-
-def test_sending_empties_the_box_at_once_and_ends_with_every_reply(desk):
+def test_sending_takes_only_the_sent_words_at_once_and_ends_with_every_reply(desk):
     frames = list(desk.send("hello"))
-    assert frames[0][desk.view.message]["value"] == ""
-    assert all(desk.view.message not in frame for frame in frames[1:])
+    assert json.loads(frames[0][desk.view.sent]["value"])["text"] == "hello"
+    assert all(desk.view.sent not in frame for frame in frames[1:])
+    assert all(desk.view.message not in frame for frame in frames)
     for pane in desk.view.panes[:3]:
         assert "is-done" in frames[-1][pane.live]
     assert [row.status for row in desk.stored()] == ["done"] * 3
@@ -123,44 +59,6 @@ def test_a_message_that_cannot_be_stored_is_not_sent(desk):
     assert "no conversation" in frames[-1][desk.view.notice]
 
 
-def test_a_rating_needs_all_answers_counts_once_and_can_be_changed(desk):
-    list(desk.send("hello"))
-    with pytest.warns(UserWarning, match="comforting"):
-        desk.judging.rate(REQUEST, 0, 3, None, 5, "cannot_judge", "")
-    assert desk.store.counts().ratings == 0
-    desk.judging.rate(REQUEST, 0, 3, 4, 5, "cannot_judge", "fine")
-    with pytest.warns(UserWarning, match="submitted before"):
-        desk.judging.rate(REQUEST, 0, 0, 0, 0, 0, "")
-    reply = desk.visitor.chat.last.latest(0).generation_id
-    first = desk.store.current_rating(reply, desk.visitor.rater_id)
-    assert dict(first.scores) == {
-        "engagement": 3,
-        "comforting": 4,
-        "appropriateness": 5,
-        "suggestion": "cannot_judge",
-    }
-    desk.judging.change_rating(REQUEST, 0)
-    frame = desk.judging.rate(REQUEST, 0, 1, 1, 1, 1, "")
-    assert "engagement 1" in frame[desk.view.panes[0].rate.note]
-    second = desk.store.current_rating(reply, desk.visitor.rater_id)
-    assert second.supersedes == first.submission_id
-    assert desk.store.counts().ratings == 1
-
-
-@pytest.mark.parametrize("choice", ["1", "tie", "both_bad"])
-def test_a_preference_names_what_was_compared(desk, choice):
-    list(desk.send("hello"))
-    with pytest.warns(UserWarning, match="Choose"):
-        desk.judging.prefer(REQUEST, None, "")
-    frame = desk.judging.prefer(REQUEST, choice, "")
-    assert "compared: A, B, C" in frame[desk.view.prefer.note]
-    turn = desk.visitor.chat.last.turn_id
-    kept = desk.store.current_preference(turn, desk.visitor.rater_id)
-    replies = tuple(desk.visitor.chat.last.latest(pane).generation_id for pane in range(3))
-    assert kept.compared == replies
-    assert kept.preferred_generation_id == (replies[1] if choice == "1" else None)
-
-
 def test_every_visitor_has_a_rater_id_of_the_servers_own(desk):
     other = desk.visitors.get("somebody-else")
     assert other.rater_id != desk.visitor.rater_id
@@ -195,7 +93,8 @@ def test_the_pane_shows_how_far_its_model_is_and_why_it_failed(desk, monkeypatch
     wait_for(lambda: "reading" in desk.registry.state("mistral-7b").note)
     frame = desk.actions.tick(REQUEST)
     live = desk.view.panes[0].live
-    assert "Warming up Mistral" in frame[live]
+    assert "Warming up" in frame[live]
+    assert "Mistral 7B" in frame[live]
     assert "reading 40%" in frame[live]
     assert frame[desk.view.timer].active
     gate.set()
@@ -203,3 +102,46 @@ def test_the_pane_shows_how_far_its_model_is_and_why_it_failed(desk, monkeypatch
     frame = desk.actions.tick(REQUEST)
     assert "no such card" in frame[live]
     assert not frame[desk.view.timer].active
+
+
+def test_a_second_message_is_told_calmly_to_wait_and_a_repeat_is_ignored(slow_desk, recwarn):
+    notice = slow_desk.view.notice
+    handler = slow_desk.send("hello")
+    next(handler)
+    for repeat in ("hello", " hello\n", ""):
+        assert [frame[notice] for frame in slow_desk.send(repeat)] == [""]
+    (frame,) = slow_desk.send("and another thing")
+    assert "still being written" in frame[notice]
+    assert "alert" not in frame[notice]
+    assert slow_desk.view.sent not in frame
+    slow_desk.actions.stop(REQUEST)
+    assert list(handler)[-1][notice] == ""
+    assert [one.seeker_text for one in slow_desk.visitor.chat.exchanges] == ["hello"]
+    assert not recwarn.list
+
+
+def test_a_draft_survives_an_edit_that_is_cancelled_sent_or_cleared(desk):
+    box, actions = desk.view.message, desk.actions
+    list(desk.send("hello"))
+    assert actions.edit(REQUEST, "half a")[box]["value"] == "hello"
+    assert box not in actions.edit(REQUEST, "hello")
+    assert actions.cancel_edit(REQUEST)[box]["value"] == "half a"
+    assert box not in actions.cancel_edit(REQUEST)
+    actions.edit(REQUEST, "half b")
+    frames = list(desk.send("hello again"))
+    news = json.loads(frames[0][desk.view.sent]["value"])
+    assert (news["text"], news["draft"]) == ("hello again", "half b")
+    actions.edit(REQUEST, "half c")
+    assert actions.clear(REQUEST, "hello again", "", *NOBODY)[box]["value"] == "half c"
+    assert not desk.visitor.editing
+    list(desk.send("new"))
+    assert box not in actions.clear(REQUEST, "my own draft", "", *NOBODY)
+
+
+def test_regenerating_leaves_the_edit_mode_alone(desk):
+    list(desk.send("hello"))
+    desk.actions.edit(REQUEST, "")
+    list(desk.actions.regenerate(REQUEST, [0], *desk.values))
+    assert desk.visitor.editing
+    list(desk.send("hello again"))
+    assert [one.seeker_text for one in desk.visitor.chat.exchanges] == ["hello again"]
