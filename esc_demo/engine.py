@@ -205,6 +205,7 @@ def reply(request: Request, models: ModelSource, stop: StopSignal) -> Iterator[E
     text = ""
     try:
         model = models.get(request.pane.model, stop)
+        started = time.perf_counter()  # waiting for weights to load is no part of a reply
         seen = prepare(request, model)
         yield seen
         finish: Finish | None = None

@@ -115,7 +115,14 @@
     help.querySelector("summary").focus();
   });
   const begin = () => {
-    new MutationObserver(plan).observe(document.body, {
+    new MutationObserver((changes) => {
+      // A name that is given back must be shared again before the next key comes.
+      for (const { attributeName, target } of changes) {
+        const fieldset = attributeName === "name" && target.closest("fieldset");
+        if (fieldset) group(fieldset);
+      }
+      plan();
+    }).observe(document.body, {
       childList: true, subtree: true, attributes: true, attributeFilter: ["class", "name", "disabled"],
     });
     // The box is also filled and emptied by the server, which raises no event.

@@ -92,7 +92,7 @@ def build_view(catalogue: ModelCatalogue, settings: Settings) -> CompareView:
             stop_all = gr.Button("Stop all", size="sm", interactive=False, elem_id="stop-all")
             again_all = gr.Button("Regenerate all", size="sm", interactive=False)
             edit = gr.Button("Edit last message", size="sm", interactive=False)
-            cancel_edit = gr.Button("Keep it as it was", size="sm", visible=False)
+            cancel_edit = gr.Button("Cancel edit", size="sm", visible=False)
             clear = gr.Button("Clear", size="sm", interactive=False, elem_id="clear")
             undo = gr.Button("Undo clear", size="sm", visible=False)
             add = gr.Button("Add pane", size="sm", elem_id="add-pane")
