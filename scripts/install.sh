@@ -24,8 +24,7 @@ if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
 fi
 
 echo "Installing $1 (the first time this takes a few minutes)."
-# --no-compile: Python compiles what is imported, a small part of what is installed.
-if ! .venv/bin/python -m pip install --no-compile --disable-pip-version-check -r "$1"; then
+if ! .venv/bin/python -m pip install --disable-pip-version-check -r "$1"; then
     echo "error: the packages of $1 could not be installed; pip's reason is above. Check the" \
         "network and the free space (about 3 GB), then run make again." >&2
     exit 2
