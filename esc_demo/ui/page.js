@@ -66,6 +66,13 @@
     const lost = !active || active === document.body || !usable(active);
     if (!lost || !last || usable(last)) return;
     const wanted = last.classList.contains("esc-remove") ? "#add-pane" : FOCUSABLE;
+    // After Stop the pane's own Regenerate is next; it opens a moment later, which is seen here.
+    const home = last.classList.contains("esc-stop") ? last.closest(".esc-pane") : null;
+    if (home) {
+      const again = home.querySelector(".esc-again");
+      if (again && usable(again)) again.focus();
+      return;
+    }
     for (const place of around) {
       if (!place.isConnected) continue;
       const next = [...place.querySelectorAll(wanted)].find(usable);

@@ -92,7 +92,7 @@ def build_pane(pane: int, catalogue: ModelCatalogue, model: str, visible: bool) 
             live = plain_html("", elem_classes="esc-live")
         with gr.Row(elem_classes="esc-pane-actions"):
             stop = gr.Button("Stop", size="sm", interactive=False, elem_classes="esc-stop")
-            again = gr.Button("Regenerate", size="sm", interactive=False)
+            again = gr.Button("Regenerate", size="sm", interactive=False, elem_classes="esc-again")
             keep = gr.Button("Continue with this reply", size="sm", visible=False)
         with gr.Accordion("What the model saw", open=False, elem_classes="esc-drawer"):
             seen = plain_html(EMPTY)

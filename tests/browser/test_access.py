@@ -31,7 +31,8 @@ def test_a_reply_is_rated_with_the_keyboard_alone(server, open_page):
     page.locator("#message textarea").focus()
     page.keyboard.type("Only the keyboard today.")
     page.keyboard.press("Enter")
-    expect_state(page, "A", "done")
+    for pane in "ABC":  # the last one to end still moves things about
+        expect_state(page, pane, "done")
     expect(newest(page, "A")).to_contain_text("KeyPOS")
 
     drawer = page.locator("#pane-A").get_by_role("button", name="Rate this reply")
