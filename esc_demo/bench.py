@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from statistics import median
 from typing import Any
 
 from esc_demo.dialogue import Role, Turn
@@ -29,13 +30,13 @@ class PanesResult:
     rows_independent: bool
 
 
-def panes(models: ModelRegistry, tokens: int = 128, rounds: int = 3) -> PanesResult:
+def panes(models: ModelRegistry, tokens: int = 128, rounds: int = 2) -> PanesResult:
     """Three panes at once against the same three in float32 `generate`, one after another.
 
-    Both sides read the same prompts and write greedily until the model ends its reply or
-    `tokens` is reached (paper B's cap), alternately, `rounds` times after one warm-up; the
-    medians of tokens per second, reading included, are compared. Then a neighbour with another
-    message joins the batch, and every row's greedy reply must stay the same.
+    Both sides read the same prompts, none of it remembered, and write exactly `tokens` greedy
+    tokens a pane (paper B's cap), alternately, `rounds` times after one warm-up; the medians
+    of tokens per second, reading included, are compared. Then a neighbour with another message
+    joins the batch, and every row's greedy reply must stay the same.
 
     Raises:
         ModelError: a pane failed.
@@ -57,7 +58,7 @@ def panes(models: ModelRegistry, tokens: int = 128, rounds: int = 3) -> PanesRes
     alone = [_replies(models, [request])[0] for request in requests]
     neighbours = [_request(model, _NEIGHBOUR, tokens) for model in PANES]
     together = _replies(models, [*requests, *neighbours])[: len(PANES)]
-    a, b = sorted(fast)[len(fast) // 2], sorted(slow)[len(slow) // 2]
+    a, b = median(fast), median(slow)
     return PanesResult(round(a, 2), round(b, 2), round(a / b, 2), alone == together)
 
 
@@ -99,8 +100,8 @@ class _Float32Panes:
 def _request(
     model: str, message: str, tokens: int, prompt: PromptTemplate = PromptTemplate()
 ) -> Request:
-    """A greedy request of at most `tokens` tokens."""
-    params = GenerationParams(temperature=0, max_new_tokens=tokens)
+    """A greedy request of exactly `tokens` tokens."""
+    params = GenerationParams(temperature=0, max_new_tokens=tokens, min_new_tokens=tokens)
     return Request(PaneConfig(model, prompt=prompt), (Turn(Role.SEEKER, message),), params=params)
 
 

@@ -18,6 +18,7 @@ class GenerationParams:
     """Sampling parameters; the defaults are those of paper B (section 4).
 
     `temperature` 0 means greedy; `top_k` 0 and `top_p` 1 switch that filter off.
+    `min_new_tokens` is for benchmarks, which compare equal lengths; the page never sets it.
 
     Raises:
         BadInput: a value is outside its range; the text names field, value and range.
@@ -28,6 +29,7 @@ class GenerationParams:
     top_k: int = 50
     max_new_tokens: int = 128
     seed: int = 0
+    min_new_tokens: int = 0
 
     def __post_init__(self) -> None:
         """Check the ranges once, at the border."""
@@ -37,10 +39,11 @@ class GenerationParams:
             ("top_k", 0, 1000),
             ("max_new_tokens", 1, 1024),
             ("seed", 0, 2**53 - 1),
+            ("min_new_tokens", 0, self.max_new_tokens),
         )
         for name, low, high in ranges:
             value = getattr(self, name)
-            whole = name in ("top_k", "max_new_tokens", "seed")
+            whole = name in ("top_k", "max_new_tokens", "seed", "min_new_tokens")
             if type(value) not in ((int,) if whole else (int, float)):
                 kind = "a whole number" if whole else "a number"
                 raise BadInput(f"{name} is {value!r}; it must be {kind}.")

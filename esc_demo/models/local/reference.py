@@ -45,13 +45,14 @@ class ReferenceModels:
 
     @torch.inference_mode()
     def generate(self, spec: ModelSpec, messages: Sequence[Message], tokens: int) -> int:
-        """Write at most `tokens` greedy tokens; returns how many it were."""
+        """Write exactly `tokens` greedy tokens; returns that number."""
         model = self.model(spec)
         ids = torch.tensor([encode_prompt(self._tokenizers[spec.base], messages).ids])
         written = model.generate(
             ids,
             attention_mask=torch.ones_like(ids),
             do_sample=False,
+            min_new_tokens=tokens,
             max_new_tokens=tokens,
         )
         return int(written.shape[1] - ids.shape[1])

@@ -183,6 +183,9 @@ class Worker:
     def _pick(self, job: Job, logits: torch.Tensor) -> None:
         """Choose the next token and hand it on, or end the reply."""
         assert job.sampler is not None
+        if job.written < job.params.min_new_tokens:
+            logits = logits.clone()
+            logits[list(job.ends)] = -torch.inf
         token = job.sampler.pick(logits)
         if token in job.ends:
             self._end(job, FinishReason.END)
