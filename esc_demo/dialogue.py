@@ -53,15 +53,6 @@ class Message:
 
 
 @dataclass(frozen=True)
-class Dialogue:
-    """A whole conversation with the situation it is about."""
-
-    turns: tuple[Turn, ...]
-    scene: str = ""
-    situation: str = ""
-
-
-@dataclass(frozen=True)
 class UserProfile:
     """What is known about the seeker; the fields of NLPCC 2025 Task 8's `character`."""
 
@@ -84,6 +75,18 @@ class UserProfile:
             for field in fields(self)
             if (value := getattr(self, field.name)).strip()
         ]
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """A whole conversation with the situation it is about."""
+
+    turns: tuple[Turn, ...]
+    scene: str = ""
+    situation: str = ""
+    id: str = ""
+    """Name within its data set; empty where nobody asks for it."""
+    profile: UserProfile = UserProfile()
 
 
 def clean_message(text: str, limit: int = MAX_MESSAGE_CHARS) -> str:
