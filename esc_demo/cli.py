@@ -184,6 +184,7 @@ def _record(
         "template_hash": seen.template_hash if seen else None,
         "prompt_hash": seen.prompt_hash if seen else None,
         "dropped_turns": seen.dropped if seen else None,
+        "unlike_training": list(seen.mismatch) if seen else None,
     }
 
 

@@ -13,9 +13,11 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from typing import Protocol
 
-from esc_demo.contexts import ContextKind, ContextSpec, ContextView, render_context
+from esc_demo.asking import Asking, Shown, fit, show
+from esc_demo.contexts import ContextKind, ContextSpec, ContextView
 from esc_demo.dialogue import Message, Role, Turn, UserProfile
 from esc_demo.errors import BadInput, EscError
 from esc_demo.models import (
@@ -26,8 +28,9 @@ from esc_demo.models import (
     GenerationParams,
     Rendered,
     StopSignal,
+    TrainedOn,
 )
-from esc_demo.prompts import PromptTemplate, build_messages
+from esc_demo.prompts import PromptTemplate
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +67,8 @@ class Seen:
 
     Token figures include the chat template. `tokens_raw` is the same conversation (after
     dropping) in the raw context; `dropped` counts turns that did not fit the window of
-    `window` tokens, `outside_window` those left out by last-k on purpose.
+    `window` tokens, `outside_window` those left out by last-k on purpose. `mismatch` says what
+    a fine-tuned model was asked otherwise than it was trained.
     """
 
     view: ContextView
@@ -76,6 +80,7 @@ class Seen:
     template_hash: str
     model_revision: str
     prompt_hash: str
+    mismatch: tuple[str, ...] = ()
 
     @property
     def tokens_saved(self) -> int:
@@ -145,52 +150,47 @@ def prepare(request: Request, model: ChatModel) -> Seen:
         raise BadInput("The conversation must end with a message of the seeker.")
     window = model.spec.context_length
     budget = window - request.params.max_new_tokens
-    last_k = request.pane.context.last_k
-    first = _seeker_from(turns, max(0, len(turns) - last_k) if last_k else 0)
-    start = first
-    while True:
-        view, messages = _render(request, model, request.pane.context, turns[start:])
-        prompt = model.render(messages)
-        if prompt.tokens <= budget:
-            break
-        start = _seeker_from(turns, start + 1)
-        if start == len(turns):
-            raise BadInput(
-                f"This message and the prompt take {prompt.tokens:,} tokens, but only"
-                f" {budget:,} of the {window:,}-token window are left beside the reply's"
-                f" {request.params.max_new_tokens}. Shorten the message or the prompt, or lower"
-                " max new tokens."
-            )
+
+    def render(spec: ContextSpec, kept: Sequence[Turn]) -> Shown[Rendered]:
+        asking = Asking(spec, request.pane.prompt, request.profile, model.spec.system_role)
+        return show(kept, asking, model.render)
+
+    fitted = fit(turns, request.pane.context.last_k, budget, partial(render, request.pane.context))
+    shown, prompt = fitted.shown, fitted.shown.prompt
+    if not fitted.fits:
+        raise BadInput(
+            f"This message and the prompt take {prompt.tokens:,} tokens, but only"
+            f" {budget:,} of the {window:,}-token window are left beside the reply's"
+            f" {request.params.max_new_tokens}. Shorten the message or the prompt, or lower"
+            " max new tokens."
+        )
     raw_tokens = prompt.tokens
     if request.pane.context.kind is not ContextKind.RAW:
-        raw_tokens = model.render(_render(request, model, ContextSpec(), turns[start:])[1]).tokens
+        raw_tokens = render(ContextSpec(), turns[fitted.start :]).prompt.tokens
     return Seen(
-        view=replace(view, outside_window=first),
-        messages=messages,
+        view=replace(shown.view, outside_window=fitted.first),
+        messages=shown.messages,
         prompt=prompt,
         tokens_raw=raw_tokens,
-        dropped=start - first,
+        dropped=fitted.start - fitted.first,
         window=window,
         template_hash=model.template_hash,
         model_revision=model.revision,
         prompt_hash=request.pane.prompt.content_hash,
+        mismatch=mismatch(model.trained, request.pane),
     )
 
 
-def _render(
-    request: Request, model: ChatModel, spec: ContextSpec, kept: Sequence[Turn]
-) -> tuple[ContextView, tuple[Message, ...]]:
-    """The view of the `kept` turns and the messages made of it."""
-    view = render_context(kept, spec)
-    messages = build_messages(
-        view.turns, request.pane.prompt, request.profile, system_role=model.spec.system_role
-    )
-    return view, messages
-
-
-def _seeker_from(turns: Sequence[Turn], start: int) -> int:
-    """The index of the first turn of the seeker at or after `start`; the length without one."""
-    return next((i for i in range(start, len(turns)) if turns[i].role is Role.SEEKER), len(turns))
+def mismatch(trained: TrainedOn | None, pane: PaneConfig) -> tuple[str, ...]:
+    """What a fine-tuned model is asked otherwise than it was trained; empty when nothing."""
+    if trained is None:
+        return ()
+    found: list[str] = []
+    if pane.prompt.content_hash != trained.prompt_hash:
+        found.append("another structured prompt")
+    if pane.context.label() != trained.context:
+        found.append(f"the context {pane.context.label()} instead of {trained.context}")
+    return tuple(found)
 
 
 def reply(request: Request, models: ModelSource, stop: StopSignal) -> Iterator[Event]:

@@ -8,6 +8,7 @@ from esc_demo.models.protocol import (
     GenerationParams,
     Rendered,
     StopSignal,
+    TrainedOn,
 )
 from esc_demo.models.specs import ModelSpec, Quantisation, Variant, load_specs
 
@@ -21,6 +22,7 @@ __all__ = [
     "Quantisation",
     "Rendered",
     "StopSignal",
+    "TrainedOn",
     "Variant",
     "load_specs",
 ]

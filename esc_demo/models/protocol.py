@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -88,6 +89,25 @@ class Rendered:
     tokens: int
 
 
+@dataclass(frozen=True)
+class TrainedOn:
+    """How a fine-tuned model was asked in training; what serving should do likewise.
+
+    `prompt_hash` is `PromptTemplate.content_hash`, `context` a `ContextSpec.label()`, and
+    `template` the fingerprint of chat template and vocabulary.
+    """
+
+    prompt_hash: str
+    context: str
+    template: str
+
+    @property
+    def fingerprint(self) -> str:
+        """First 12 hex digits of the SHA-256 over all three."""
+        whole = "\n".join((self.template, self.prompt_hash, self.context))
+        return hashlib.sha256(whole.encode()).hexdigest()[:12]
+
+
 class StopSignal(threading.Event):
     """Set by the person who presses Stop, read by the model before every step."""
 
@@ -110,6 +130,10 @@ class ChatModel(Protocol):
     @property
     def notice(self) -> str:
         """What a reader should know of this model beside its name; usually empty."""
+
+    @property
+    def trained(self) -> TrainedOn | None:
+        """How it was asked in training; None for a base model, or when nothing was recorded."""
 
     def render(self, messages: Sequence[Message]) -> Rendered:
         """The prompt that `stream` would send for `messages`."""

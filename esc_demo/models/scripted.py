@@ -20,6 +20,7 @@ from esc_demo.models.protocol import (
     GenerationParams,
     Rendered,
     StopSignal,
+    TrainedOn,
 )
 from esc_demo.models.specs import ModelSpec
 
@@ -31,6 +32,11 @@ REPLIES = (
 
 FAIL_ON = "[scripted failure]"
 """A message with this text makes the model fail after its first words."""
+
+PAUSE_ON = "[scripted pause]"
+"""A message with this text makes the model pause after its first words: time to press Stop."""
+
+PAUSE_S = 5.0
 
 
 class ScriptedModel:
@@ -44,6 +50,7 @@ class ScriptedModel:
         self.revision = "scripted-" + _hash(list(replies))
         self.template_hash = "scripted"
         self.notice = "Scripted replies: no model is running."
+        self.trained: TrainedOn | None = None
         self._replies = tuple(replies)
         self._delay = delay
 
@@ -77,6 +84,9 @@ class ScriptedModel:
                 break
             if written == 2 and FAIL_ON in messages[-1].content:
                 raise ModelError("The scripted model was asked to fail. Write something else.")
+            if written == 2 and PAUSE_ON in messages[-1].content and stop.wait(PAUSE_S):
+                reason = FinishReason.STOPPED
+                break
             yield Chunk(word if written == 0 else f" {word}")
             written += 1
         yield Chunk("", Finish(reason, written, decode_s=written * self._delay))

@@ -138,6 +138,8 @@ def _meta(reply: PaneReply, note: str = "") -> str:
     if reply.seen is not None and (saved := reply.seen.tokens_saved):
         word = "saved" if saved > 0 else "added"
         bits.append(f"{word} {abs(saved):,} tokens")
+    if reply.seen is not None and reply.seen.mismatch:
+        bits.append("not asked as in training")
     if reply.seen is not None and reply.seen.dropped:
         bits.append(f"{reply.seen.dropped} oldest turns did not fit")
     if reply.attempt:

@@ -55,6 +55,10 @@ def _notes(seen: Seen) -> str:
         notes.append(f"{seen.dropped} oldest turns did not fit the window and were dropped.")
     if seen.view.outside_window:
         notes.append(f"{seen.view.outside_window} older turns were left out by last-k.")
+    if seen.mismatch:
+        notes.append(
+            f"Not asked as in its training: this reply had {escape(' and '.join(seen.mismatch))}."
+        )
     return "".join(f'<p class="esc-note">{note}</p>' for note in notes)
 
 

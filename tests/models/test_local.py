@@ -286,6 +286,12 @@ def test_an_adapter_the_fast_step_would_apply_by_half_is_refused(models, tmp_pat
     tensors |= {f"{layer}A.weight": torch.zeros(16, 576), f"{layer}B.weight": torch.zeros(1536, 16)}
     save_file(tensors, file)
     spec = lora.model_copy(update={"id": "wide", "adapter": str(folder)})
+    config = folder / "adapter_config.json"
+    told = config.read_text()
+    config.write_text(told.replace('"r": 16', '"r": 8'))
+    with pytest.raises(ModelError, match="has rank 16 in .*says r = 8"):
+        load_model(spec, lambda note: None)
+    config.write_text(told)
     with pytest.raises(ModelError, match=r"mlp\.up_proj"):
         load_model(spec, lambda note: None)
     file.write_bytes(file.read_bytes()[:5000])

@@ -38,6 +38,11 @@ class EncodedPrompt:
     text: str
     ids: tuple[int, ...]
 
+    @property
+    def tokens(self) -> int:
+        """Length of the prompt in tokens."""
+        return len(self.ids)
+
 
 @lru_cache(maxsize=8)
 def special_texts(tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:

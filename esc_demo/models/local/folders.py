@@ -74,6 +74,14 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def weights_sha256(folder: Path) -> str:
+    """SHA-256 of the weights in `folder`: of the file, or over those of all shards by name."""
+    if (folder / "model.safetensors").exists():
+        return file_sha256(folder / "model.safetensors")
+    shards = sorted(folder.glob("*.safetensors"))
+    return hashlib.sha256("".join(map(file_sha256, shards)).encode()).hexdigest()
+
+
 def template_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
     """First 12 hex digits over chat template and vocabulary: equal means equal prompts."""
     digest = hashlib.sha256(str(tokenizer.chat_template).encode())

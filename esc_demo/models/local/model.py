@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -20,8 +19,10 @@ from esc_demo.models.local.folders import (
     base_folder,
     file_sha256,
     template_fingerprint,
+    weights_sha256,
 )
 from esc_demo.models.local.rebuild import rebuilt_folder
+from esc_demo.models.local.record import TrainingRecord, read_record
 from esc_demo.models.local.weights import WeightKey, WeightSet, load_weights, pick_device
 from esc_demo.models.local.worker import Job, Worker
 from esc_demo.models.protocol import (
@@ -44,13 +45,19 @@ class LocalModel:
     """One variant: a weight set and, for LoRA, the name of its adapter."""
 
     def __init__(
-        self, spec: ModelSpec, weights: WeightSet, worker: Worker, revision: str, notice: str
+        self,
+        spec: ModelSpec,
+        weights: WeightSet,
+        worker: Worker,
+        revision: str,
+        record: TrainingRecord | None,
     ) -> None:
-        """Bind a spec to weights that are already loaded."""
+        """Bind a spec to weights that are already loaded, and to how they were trained."""
         self.spec = spec
         self.revision = revision
-        self.notice = notice
+        self.trained = record.trained if record else None
         self.template_hash = template_fingerprint(weights.tokenizer)
+        self.notice = record.notice(self.template_hash) if record else ""
         self._weights = weights
         self._worker = worker
         self._tokenizer = weights.tokenizer
@@ -146,14 +153,15 @@ class LocalModels:
         progress("looking for the weights")
         base = base_folder(spec.base)
         folder = base
-        parts = [f"base {spec.base} {_weights_hash(base)}", spec.quantisation.value, device]
+        parts = [f"base {spec.base} {weights_sha256(base)}", spec.quantisation.value, device]
         artefact: Path | None = None
         if spec.weights is not None:
-            folder, artefact = rebuilt_folder(spec.weights, base, progress)
-            parts.append(f"full {_weights_hash(folder)}")
+            folder, delta = rebuilt_folder(spec.weights, base, progress)
+            artefact = delta or folder  # whole weights carry their own record
+            parts.append(f"full {weights_sha256(folder)}")
         if spec.adapter is not None:
             artefact = artefact_folder(spec.adapter, "adapter_config.json")
-            parts.append(f"lora {_weights_hash(artefact, 'adapter_model.safetensors')}")
+            parts.append(f"lora {file_sha256(artefact / 'adapter_model.safetensors')}")
         key = WeightKey(folder, spec.quantisation, device)
         if key not in self._sets:
             progress("reading the weights")
@@ -168,10 +176,11 @@ class LocalModels:
             progress("adding the adapter")
             weights.add_adapter(spec.id, artefact, spec.base)
         revision = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
-        notice = base_notice(artefact, base) if artefact else ""
-        if notice:
-            _log.warning("%s: %s", spec.id, notice)
-        return LocalModel(spec, weights, self._worker, revision, notice)
+        record = read_record(artefact, weights_sha256(base)) if artefact else None
+        model = LocalModel(spec, weights, self._worker, revision, record)
+        if model.notice:
+            _log.warning("%s: %s", spec.id, model.notice)
+        return model
 
     def _tokenizer(self, folder: Path) -> PreTrainedTokenizerBase:
         """The tokenizer of a base, read once.
@@ -193,25 +202,3 @@ class LocalModels:
                 raise ModelError(f"The tokenizer in {folder} has no chat template.")
             self._tokenizers[folder] = tokenizer
         return self._tokenizers[folder]
-
-
-def _weights_hash(folder: Path, name: str = "model.safetensors") -> str:
-    """Hash of a weight file, or of all shards of a model in several files."""
-    if (folder / name).exists():
-        return file_sha256(folder / name)
-    shards = sorted(folder.glob("*.safetensors"))
-    return hashlib.sha256("".join(map(file_sha256, shards)).encode()).hexdigest()
-
-
-def base_notice(artefact: Path, base: Path) -> str:
-    """A warning when an artefact was trained on other base weights than those here."""
-    try:
-        metrics = json.loads((artefact / "metrics.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return "This artefact does not say which base weights it was trained on."
-    if metrics.get("base_sha256") == _weights_hash(base):
-        return ""
-    return (
-        "Trained on another copy of the base weights (the hub's and the packaged ones differ by"
-        " their quantisation), so replies may differ slightly from those measured."
-    )

@@ -109,6 +109,7 @@ class WeightSet:
         if self._decoder is not None:
             _check_decodable(pairs, folder)
         scale = config.lora_alpha / (config.r**0.5 if config.use_rslora else config.r)
+        _check_rank(pairs, config.r, folder)
         for path, pair in pairs.items():
             layer = self._adapted(path, pair, folder)
             down, up = pair["A"].to(self._like), pair["B"].to(self._like)
@@ -216,6 +217,22 @@ def _low_rank_pairs(
     return pairs
 
 
+def _check_rank(pairs: dict[str, dict[str, torch.Tensor]], rank: int, folder: Path) -> None:
+    """Refuse matrices of another rank than the configuration says: their scale would be wrong.
+
+    Raises:
+        ModelError: the text names the layer and both ranks.
+    """
+    for path, pair in pairs.items():
+        found = {pair["A"].shape[0], pair["B"].shape[1]}
+        if found != {rank}:
+            raise ModelError(
+                f"The adapter in {folder} has rank {'/'.join(map(str, sorted(found)))} in {path},"
+                f" but its adapter_config.json says r = {rank}. Restore the two files of one"
+                " training, or train it anew."
+            )
+
+
 def _check_decodable(paths: Iterable[str], folder: Path) -> None:
     """Refuse an adapter of which the int8 step would apply only a part.
 
@@ -298,7 +315,7 @@ def _read_adapter(folder: Path) -> tuple[LoraConfig, dict[str, torch.Tensor]]:
     except Exception as error:  # json, safetensors and peft each raise their own kinds
         raise ModelError(
             f"The adapter in {folder} cannot be read ({error}). Restore it, or train it anew with"
-            " `python -m finetune train smollm2-lora`."
+            " `python -m finetune train esc-smollm2-lora`."
         ) from error
     if not isinstance(config, LoraConfig):
         raise ModelError(f"The adapter in {folder} is {config.peft_type}, not LoRA.")
