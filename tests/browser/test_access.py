@@ -68,7 +68,7 @@ def test_a_reply_is_rated_with_the_keyboard_alone(server, open_page):
 
 def test_the_focus_stays_near_a_button_that_has_done_its_work(server, open_page):
     page = open_page(server.url)
-    say(page, "Please take your time.")
+    say(page, "Please take your time. [scripted pause]")
     expect(newest(page, "A").locator(".esc-caret")).to_be_visible()
     page.locator("#pane-A .esc-stop").focus()
     page.keyboard.press("Enter")

@@ -45,15 +45,17 @@ def rate(page, name, scores):
         groups.nth(index).locator("label", has_text=score).click()
 
 
-def journey(server, page):
-    """Three panes, KeyPOS midway, the drawer, one stop, regenerate, rate twice, reload."""
-    # Without an end: long enough to be stopped on any machine.
+def journey(server, page, second):
+    """Three panes, KeyPOS midway, the drawer, one stop, regenerate, rate twice, reload.
+
+    The reply to the `second` message must take long enough to be stopped.
+    """
     say(page, "I lost my dog last week and I do not know how to come home.")
     for name in "ABC":
         expect_state(page, name, "done")
 
     page.locator("#pane-B .esc-segments label", has_text="KeyPOS").click()
-    say(page, "It is not getting better. The house is so quiet.")
+    say(page, second)
     expect(newest(page, "A").locator(".esc-caret")).to_be_visible(timeout=SLOW_MS)
     press(page, "A", "Stop")
     expect_state(page, "A", "stopped")
@@ -129,7 +131,7 @@ def check_rows(server):
 
 
 def test_the_journey_with_scripted_replies(server, open_page):
-    journey(server, open_page(server.url))
+    journey(server, open_page(server.url), "The house is so quiet. [scripted pause]")
 
 
 @pytest.mark.weights
@@ -137,7 +139,7 @@ def test_the_journey_with_scripted_replies(server, open_page):
 def test_the_journey_on_the_default_weights(real_server, open_page):
     page = open_page(real_server.url)
     assert page.get_by_text("Scripted replies").count() == 0
-    journey(real_server, page)
+    journey(real_server, page, "It is not getting better. The house is so quiet.")
 
 
 def test_markup_is_text_and_two_visitors_never_mix(server, open_page):
