@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from esc_demo.errors import ConfigError
@@ -40,6 +41,14 @@ class Settings(BaseSettings):
     max_rows: int = Field(12, ge=1, description="Most replies written at once; others wait")
     seed: int | None = Field(None, ge=0, description="Fixed first seed of new conversations")
     region: str = Field("international", description="Region whose crisis resources come first")
+    train_tab: bool = Field(
+        default_factory=lambda: "SPACE_ID" not in os.environ,
+        description="Whether the page can train; off by default on a Hugging Face Space",
+    )
+    openai_base_url: str = Field(
+        "https://api.openai.com/v1", description="OpenAI-compatible endpoint of openai:NAME models"
+    )
+    openai_api_key: SecretStr | None = Field(None, description="Key of that endpoint")
 
 
 @lru_cache(maxsize=1)

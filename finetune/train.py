@@ -1,166 +1,314 @@
-"""One training loop for LoRA and full fine-tuning; only the preparation of the model differs."""
+"""A run from recipe to results: data, encoding, training, measurements, files."""
 
 from __future__ import annotations
 
+import datetime as dt
 import json
-import logging
-import time
-from collections.abc import Sequence
+import shutil
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
-from peft import LoraConfig, get_peft_model
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    Trainer,
-    TrainingArguments,
-)
+from accelerate import PartialState
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, set_seed
 
-from esc_demo.models.local.folders import base_folder, file_sha256, template_fingerprint
-from esc_demo.prompts import PromptTemplate
+from esc_demo.errors import BadInput
+from esc_demo.models.local.folders import base_folder, weights_sha256
+from esc_demo.models.local.record import RECORD_FILE
 from esc_demo.settings import PROJECT_ROOT
-from finetune.data import load_extes
-from finetune.encoding import IGNORED, Sample, corpus_hash, encode_dialogue
-from finetune.evaluate import reply_loss
+from finetune.batches import make_rows
+from finetune.callbacks import Meter, StopRequest
+from finetune.card import write_card
+from finetune.curve import draw_curve
+from finetune.data import Parts, load_parts
+from finetune.encoding import Encoded, Encoding, encode_all, samples_hash
+from finetune.evaluate import ReplyLoss, reply_loss
+from finetune.faults import explained
+from finetune.measure import peak_memory
+from finetune.plan import runs_here
+from finetune.prepare import load_base, prepare
 from finetune.recipes import Method, Recipe
+from finetune.runs import RunFolder, RunState, opened, write_whole
+from finetune.trainer import ReplyTrainer, make_trainer
 
-_log = logging.getLogger(__name__)
+_PACKAGES = ("torch", "transformers", "peft", "accelerate")
+
+
+class Interrupted(KeyboardInterrupt):
+    """The run was asked to stop; its checkpoint is saved."""
 
 
 @dataclass(frozen=True)
-class RunResult:
-    """Where a run left its files, and its measurements (also in `metrics.json`)."""
+class Material:
+    """Everything that is fixed before the first step."""
 
-    folder: Path
-    metrics: dict[str, Any]
+    tokenizer: PreTrainedTokenizerBase
+    base: Path
+    encoding: Encoding
+    parts: Parts
+    train: Encoded
+    validation: Encoded | None
+    heldout: Encoded | None
 
 
-def train(recipe: Recipe, out: Path) -> RunResult:
-    """Train as `recipe` says and leave recipe, metrics and weights in the new folder `out`.
+def train(
+    recipe: Recipe,
+    folder: Path,
+    *,
+    resume: bool = False,
+    stop: StopRequest | None = None,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Train as `recipe` says, in `folder`; returns the figures, also left in `metrics.json`.
 
-    LoRA runs leave `out/adapter`, full runs `out/weights` (float32 safetensors).
+    LoRA and QLoRA leave `adapter/`, full runs `weights/` (float32 safetensors). Asked to stop,
+    by `stop` or by Ctrl-C, the run finishes its step, saves a checkpoint and can be resumed.
 
     Raises:
-        BadInput: a dialogue file is wrong.
+        Interrupted: it was asked to stop.
+        BadInput: wrong data, a folder in use, a recipe that cannot run here.
+        AssetError: the base weights are missing.
+        ModelError: the loss is not a number, or memory ran out.
+        StorageError: the disk is full.
+    """
+    if problem := runs_here(recipe, torch.cuda.is_available(), torch.cuda.device_count()):
+        raise BadInput(problem)
+    stop = stop or StopRequest()
+    if not PartialState().is_main_process:  # one of several keeps the folder's books
+        return _train(recipe, RunFolder(folder), resume=resume, stop=stop, quiet=True)
+    with opened(folder, recipe, resume=resume) as run:
+        try:
+            run.set_status(RunState.PREPARING)
+            metrics = _train(recipe, run, resume=resume, stop=stop, quiet=quiet)
+        except Interrupted:
+            run.set_status(RunState.INTERRUPTED, "Stopped; its checkpoint is saved.")
+            raise
+        except KeyboardInterrupt:
+            run.set_status(RunState.INTERRUPTED, "Stopped between checkpoints.")
+            raise
+        except Exception as error:
+            known = explained(error, recipe, folder)
+            run.set_status(RunState.FAILED, str(known or error))
+            if known is None or known is error:
+                raise
+            raise known from error
+        run.set_status(RunState.FINISHED)
+    return metrics
+
+
+def _train(
+    recipe: Recipe, run: RunFolder, *, resume: bool, stop: StopRequest, quiet: bool
+) -> dict[str, Any]:
+    """The run itself; the folder is ours."""
+    set_seed(recipe.seed)
+    material = gather(recipe, quiet=quiet)
+    if PartialState().is_main_process:
+        _record_data(run, material, resume=resume)
+    model = load_base(recipe, material.base)
+    before = _loss(_placed(model, recipe), material.heldout, "held-out part, base", quiet)
+    set_seed(recipe.seed)  # fresh adapters are the same, whatever was measured before
+    model = prepare(model, recipe)
+    meter = Meter()
+    trainer = make_trainer(
+        model,
+        recipe,
+        make_rows(material.train.samples, recipe),
+        material.validation.samples if material.validation else (),
+        run,
+        pad=int(material.tokenizer.pad_token_id or 0),
+        meter=meter,
+        stop=stop,
+        quiet=quiet,
+    )
+    checkpoint = run.last_checkpoint() if resume else None
+    with stop.on_signals():
+        result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if stop.asked and not _ended(trainer):
+        raise Interrupted
+    seconds = meter.seconds
+    tokens, supervised = _counted(trainer, meter)
+    after = _loss(trainer.model, material.heldout, "held-out part, trained", quiet)
+    metrics = {
+        **_identity(recipe, material),
+        **_sizes(material),
+        **_heldout(before, after),
+        "train_loss": round(result.training_loss, 6),
+        "final_step_loss": [s.loss for s in run.steps() if s.loss is not None][-1],
+        "validation_loss": trainer.state.best_metric,
+        "steps": trainer.state.global_step,
+        "epochs_run": round(trainer.state.epoch or 0.0, 3),
+        "stopped_early": trainer.state.global_step < trainer.state.max_steps,
+        "train_seconds": round(seconds, 1),
+        "tokens_per_second": round(tokens / seconds, 1),
+        "supervised_tokens_per_second": round(supervised / seconds, 1),
+        **peak_memory(),
+        "versions": {name: version(name) for name in _PACKAGES},
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
+    }
+    _save_model(trainer, recipe, run, material.tokenizer)
+    if trainer.is_world_process_zero():
+        _save_figures(run, metrics)
+    return metrics
+
+
+def gather(recipe: Recipe, *, quiet: bool = True) -> Material:
+    """Load and encode what `recipe` names.
+
+    Raises:
+        BadInput: a data file is wrong, or nothing in it can be learned.
         AssetError: the base weights are missing.
     """
-    torch.manual_seed(recipe.seed)
     base = base_folder(recipe.base)
     tokenizer = AutoTokenizer.from_pretrained(base)
-    samples = load_samples(tokenizer, recipe.train, recipe.max_tokens)
-    heldout = load_samples(tokenizer, recipe.heldout, recipe.max_tokens)
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    before = reply_loss(model, heldout, title="held-out before")
-    model = _prepare(model, recipe)
-    started = time.perf_counter()
-    trainer = Trainer(
-        model=model,
-        args=_arguments(recipe, out),
-        train_dataset=[{"ids": s.ids, "labels": s.labels} for s in samples],
-        data_collator=lambda batch: _collate(batch, int(tokenizer.pad_token_id)),
+    encoding = Encoding.of(recipe)
+    parts = load_parts(recipe.data, PROJECT_ROOT)
+
+    def encoded(dialogues: Any, title: str) -> Encoded | None:
+        shown = "" if quiet else f"encoding {title}"
+        return encode_all(tokenizer, dialogues, encoding, title=shown) if dialogues else None
+
+    train = encode_all(tokenizer, parts.train, encoding, title="" if quiet else "encoding")
+    return Material(
+        tokenizer,
+        base,
+        encoding,
+        parts,
+        train,
+        encoded(parts.validation, "validation"),
+        encoded(parts.heldout, "held-out"),
     )
-    loss = trainer.train().training_loss
-    seconds = time.perf_counter() - started
-    after = reply_loss(model, heldout, title="held-out after")
-    tokens = sum(len(s.ids) for s in samples)
-    metrics = {
+
+
+def _record_data(run: RunFolder, material: Material, *, resume: bool) -> None:
+    """Hashes of data and encoding into the folder; a resumed run must find the same.
+
+    Raises:
+        BadInput: data, prompt, tokenizer or base weights have changed since the run began.
+    """
+    now = {
+        "data_hash": material.parts.content_hash,
+        "samples_hash": samples_hash(material.train.samples),
+        "base_sha256": weights_sha256(material.base),
+        "parts": {
+            name: [dialogue.id for dialogue in getattr(material.parts, name)]
+            for name in ("train", "validation", "heldout")
+        },
+    }
+    if resume and run.data_file.exists():  # absent if it was stopped before its first step
+        was = json.loads(run.data_file.read_text("utf-8"))
+        changed = [key for key, value in now.items() if was.get(key) != value]
+        if changed:
+            raise BadInput(
+                f"The run in {run.path} cannot go on: {', '.join(changed)} changed since it"
+                " began (data, prompt texts, tokenizer or base weights). Restore them, or start"
+                " anew in another folder."
+            )
+        return
+    write_whole(run.data_file, json.dumps(now, indent=1) + "\n")
+
+
+def _placed(model: Any, recipe: Recipe) -> Any:
+    """`model` where it will be trained, as far as one process decides that."""
+    if torch.cuda.is_available() and not _distributed() and recipe.method is not Method.QLORA:
+        return model.to("cuda")
+    return model
+
+
+def _distributed() -> bool:
+    """Whether several processes train together (`accelerate launch` and torchrun say so)."""
+    return PartialState().num_processes > 1
+
+
+def _loss(model: Any, part: Encoded | None, title: str, quiet: bool) -> ReplyLoss | None:
+    """The loss on the held-out part, where there is one.
+
+    Left to `python -m finetune evaluate` where a model is spread over several processes.
+    """
+    if part is None or _distributed():
+        return None
+    return reply_loss(model, part.samples, title="" if quiet else title)
+
+
+def _counted(trainer: ReplyTrainer, meter: Meter) -> tuple[int, int]:
+    """Tokens and supervised tokens that all processes have read."""
+    own = torch.tensor([[meter.tokens, meter.supervised]], device=trainer.args.device)
+    tokens, supervised = trainer.accelerator.gather(own).sum(dim=0).tolist()
+    return int(tokens), int(supervised)
+
+
+def _ended(trainer: ReplyTrainer) -> bool:
+    """Whether the run came to its end by itself."""
+    return trainer.state.global_step >= trainer.state.max_steps
+
+
+def _identity(recipe: Recipe, material: Material) -> dict[str, Any]:
+    """What was trained on what, and how it was asked."""
+    trained = material.encoding.trained_on(material.tokenizer)
+    return {
+        "name": recipe.name,
         "base": recipe.base,
-        "base_sha256": file_sha256(base / "model.safetensors"),
+        "base_sha256": weights_sha256(material.base),
         "method": recipe.method.value,
-        "corpus_hash": corpus_hash(samples),
-        "prompt_hash": PromptTemplate().content_hash,
-        "template_fingerprint": template_fingerprint(tokenizer),
-        "train_dialogues": len(samples),
-        "train_tokens": tokens,
-        "supervised_tokens": sum(s.supervised for s in samples),
-        "heldout_dialogues": len(heldout),
-        "heldout_reply_tokens": after.tokens,
+        "corpus_hash": samples_hash(material.train.samples),
+        "data_hash": material.parts.content_hash,
+        "prompt_hash": trained.prompt_hash,
+        "context": trained.context,
+        "template_fingerprint": trained.template,
+        "fingerprint": trained.fingerprint,
+    }
+
+
+def _sizes(material: Material) -> dict[str, Any]:
+    """How much there was to learn from."""
+    return {
+        "train_dialogues": len(material.parts.train),
+        "train_tokens": material.train.tokens,
+        "supervised_tokens": material.train.supervised,
+        "replies_left_out": material.train.left_out,
+        "validation_dialogues": len(material.parts.validation),
+        "heldout_dialogues": len(material.parts.heldout),
+        "heldout_reply_tokens": material.heldout.supervised if material.heldout else 0,
+    }
+
+
+def _heldout(before: ReplyLoss | None, after: ReplyLoss | None) -> dict[str, Any]:
+    """Perplexity and bits per byte before and after."""
+    if before is None or after is None:
+        return {}
+    return {
         "heldout_perplexity_base": round(before.perplexity, 4),
         "heldout_perplexity": round(after.perplexity, 4),
-        "train_loss": round(loss, 4),
-        "train_seconds": round(seconds, 1),
-        "tokens_per_second": round(tokens * recipe.epochs / seconds, 1),
-    }
-    _save(model, recipe, metrics, out)
-    return RunResult(out, metrics)
-
-
-def load_samples(tokenizer: PreTrainedTokenizerBase, path: str, max_tokens: int) -> list[Sample]:
-    """Encode every dialogue of a file (relative paths start at the project root)."""
-    return [
-        encode_dialogue(tokenizer, dialogue, PromptTemplate(), max_tokens=max_tokens)
-        for dialogue in load_extes(PROJECT_ROOT / path)
-    ]
-
-
-def _prepare(model: PreTrainedModel, recipe: Recipe) -> Any:
-    """The only step in which LoRA and full fine-tuning differ."""
-    if recipe.lora is None:
-        return model
-    config = LoraConfig(
-        r=recipe.lora.r,
-        lora_alpha=recipe.lora.alpha,
-        lora_dropout=recipe.lora.dropout,
-        target_modules=recipe.lora.target_modules,
-        bias="none",
-        task_type="CAUSAL_LM",
-    )
-    adapted = get_peft_model(model, config)
-    # peft notes the folder the base was read from; what others need is its public name.
-    adapted.peft_config["default"].base_model_name_or_path = recipe.base
-    return adapted
-
-
-def _arguments(recipe: Recipe, out: Path) -> TrainingArguments:
-    """The recipe in the Trainer's words."""
-    return TrainingArguments(
-        output_dir=str(out / "trainer"),
-        learning_rate=recipe.learning_rate,
-        num_train_epochs=recipe.epochs,
-        per_device_train_batch_size=recipe.batch_size,
-        gradient_accumulation_steps=recipe.accumulation,
-        warmup_steps=recipe.warmup_ratio,
-        lr_scheduler_type="cosine",
-        weight_decay=recipe.weight_decay,
-        logging_steps=2,
-        save_strategy="no",
-        report_to=[],
-        remove_unused_columns=False,
-        dataloader_pin_memory=False,
-        seed=recipe.seed,
-    )
-
-
-def _collate(batch: Sequence[dict[str, Any]], pad: int) -> dict[str, torch.Tensor]:
-    """Pad on the right to the longest; padding has neither attention nor loss."""
-    longest = max(len(item["ids"]) for item in batch)
-
-    def rows(key: str, fill: int) -> torch.Tensor:
-        return torch.tensor([[*i[key], *[fill] * (longest - len(i[key]))] for i in batch])
-
-    mask = [[1] * len(i["ids"]) + [0] * (longest - len(i["ids"])) for i in batch]
-    return {
-        "input_ids": rows("ids", pad),
-        "labels": rows("labels", IGNORED),
-        "attention_mask": torch.tensor(mask),
+        "heldout_bits_per_byte_base": round(before.bits_per_byte, 5),
+        "heldout_bits_per_byte": round(after.bits_per_byte, 5),
     }
 
 
-def _save(model: Any, recipe: Recipe, metrics: dict[str, Any], out: Path) -> None:
-    """Weights, recipe and metrics into the run's folder."""
-    if recipe.method is Method.LORA:
-        for name, parameter in model.named_parameters():
+def _save_model(
+    trainer: ReplyTrainer, recipe: Recipe, run: RunFolder, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    """The adapter in half precision, or the full weights; every process takes part."""
+    target = run.weights if recipe.method is Method.FULL else run.adapter
+    if _distributed():
+        trainer.save_model(str(target))  # gathers what is spread over the processes
+    elif recipe.method is Method.FULL:
+        trainer.model.save_pretrained(target)
+    else:
+        for name, parameter in trainer.model.named_parameters():
             if "lora_" in name:
                 parameter.data = parameter.data.half()
-        model.save_pretrained(out / "adapter", save_embedding_layers=False)
-    else:
-        model.save_pretrained(out / "weights")
-    recipe_text = yaml.safe_dump(recipe.model_dump(mode="json", exclude_none=True))
-    (out / "recipe.yaml").write_text(recipe_text, "utf-8")
-    (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", "utf-8")
+        trainer.model.save_pretrained(target, save_embedding_layers=False)
+    if recipe.method is Method.FULL and trainer.is_world_process_zero():
+        tokenizer.save_pretrained(target)
+
+
+def _save_figures(run: RunFolder, metrics: dict[str, Any]) -> None:
+    """Picture, figures and card; a folder with `metrics.json` holds everything else."""
+    text = json.dumps(metrics, indent=2) + "\n"
+    target = run.weights if run.weights.exists() else run.adapter
+    (target / RECORD_FILE).write_text(text, "utf-8")
+    draw_curve(run)
+    write_whole(run.metrics_file, text)
+    write_card(run)
+    shutil.rmtree(run.trainer, ignore_errors=True)  # gigabytes that nothing needs any more

@@ -105,6 +105,18 @@ class ModelCatalogue:
             known = ", ".join(self.specs)
             raise ConfigError(f"There is no model {model_id!r}. Known models: {known}.") from None
 
+    def add(self, spec: ModelSpec) -> None:
+        """Offer one more model until the program ends; adding the same one again does nothing.
+
+        Raises:
+            ConfigError: another model has that id.
+        """
+        if self.specs.get(spec.id, spec) != spec:
+            raise ConfigError(
+                f"There is another model {spec.id!r} already. Rename the folder of the new one."
+            )
+        self.specs = {**self.specs, spec.id: spec}  # whole, for those who are iterating over it
+
 
 def load_specs(path: Path) -> ModelCatalogue:
     """Read and check a `models.yaml`.

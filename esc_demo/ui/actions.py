@@ -300,6 +300,16 @@ class Actions:
                 visitor.panes[closed[0]] = defaults[min(closed[0], len(defaults) - 1)]
         return self.frames.full(visitor)
 
+    def open_model(self, request: gr.Request, model: str) -> tuple[int | None, Frame]:
+        """Open a closed pane with a model; None when all are open, and nothing has changed."""
+        visitor = self.visitors.get(request.session_hash)
+        with visitor.lock:
+            closed = [p.pane for p in self.view.panes if p.pane not in visitor.panes]
+            if not closed:
+                return None, self.frames.full(visitor)
+            visitor.panes[closed[0]] = model
+        return closed[0], self.pick_model(request, model, closed[0])
+
     def remove_pane(self, request: gr.Request, pane: int) -> Frame:
         """Close a pane, but never the last one; its stored replies stay."""
         visitor = self.visitors.get(request.session_hash)

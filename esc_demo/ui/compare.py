@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -53,9 +54,18 @@ later and would undo the letters typed in between.
 """
 
 
+@dataclass(frozen=True)
+class CompareTab:
+    """What other tabs need of this one."""
+
+    actions: Actions
+    drawn: list[Any]
+    """Every component that a frame may update."""
+
+
 def build_compare(
     page: gr.Blocks, settings: Settings, store: Store, registry: ModelRegistry
-) -> None:
+) -> CompareTab:
     """Lay out and wire the tab in the present block of `page`."""
     view = build_view(registry.catalogue, settings)
     frames = Frames(view, registry)
@@ -98,6 +108,7 @@ def build_compare(
     )
     page.load(actions.opened, None, drawn, **_QUICK)
     page.unload(actions.leave)
+    return CompareTab(actions, drawn)
 
 
 def _wire_person(view: CompareView, actions: Actions, drawn: list[Any]) -> None:

@@ -12,7 +12,7 @@ from annotations import Choice, load_scales
 from esc_demo.engine import HistoryPolicy
 from esc_demo.models.registry import LoadPhase, ModelRegistry
 from esc_demo.ui.live import Visitor
-from esc_demo.ui.pane import PaneView
+from esc_demo.ui.pane import PaneView, model_choices
 from esc_demo.ui.render import PaneScene, live_html, past_html
 from esc_demo.ui.seen import seen_html
 from esc_demo.ui.session import PANE_NAMES, Exchange, PaneReply, ReplyState
@@ -105,7 +105,9 @@ class Frames:
         )
         return {
             pane.column: gr.update(visible=True),
-            pane.model: gr.update(value=visitor.panes[number]),
+            pane.model: gr.update(
+                value=visitor.panes[number], choices=model_choices(self.registry.catalogue)
+            ),
             pane.remove: gr.update(visible=len(visitor.panes) > 1),
             pane.past: past_html(chat, scene),
             pane.live: live_html(chat, scene),

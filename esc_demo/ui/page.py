@@ -20,6 +20,7 @@ from esc_demo.ui.compare import build_compare
 from esc_demo.ui.header import NAME, header_html
 from esc_demo.ui.html import plain_html
 from esc_demo.ui.theme import calm_theme
+from esc_demo.ui.train import build_train
 
 _HERE = Path(__file__).parent
 
@@ -38,7 +39,10 @@ def build_app(settings: Settings, store: Store, registry: ModelRegistry) -> gr.B
         plain_html(header_html(settings.region, settings.scripted), elem_id="header")
         with gr.Tabs(elem_classes="esc-tabs"):
             with gr.Tab("Compare"):
-                build_compare(page, settings, store, registry)
+                compare = build_compare(page, settings, store, registry)
+            if settings.train_tab:
+                with gr.Tab("Train") as train_tab:
+                    build_train(page, train_tab, registry, compare)
             with gr.Tab("About"):
                 build_about(registry.catalogue)
     return page

@@ -1,143 +1,339 @@
-"""Training: the tokens that are supervised are those serving builds, and effects are real."""
+"""The loop: what it moves, how it stops and goes on, and what it says when something is wrong."""
 
 import json
 import math
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
-from esc_demo.contexts import ContextSpec, render_context
-from esc_demo.dialogue import Role, UserProfile
-from esc_demo.errors import BadInput, ConfigError
-from esc_demo.prompts import PromptTemplate, build_messages
-from esc_demo.settings import PROJECT_ROOT, get_settings
-from finetune.data import load_extes
-from finetune.recipes import load_recipe
+from esc_demo.errors import BadInput, ConfigError, EscError, ModelError, StorageError
+from esc_demo.settings import PROJECT_ROOT
+from finetune.recipes import Batching, load_recipe, recipe_text, with_data
+from finetune.runs import RunFolder, RunState
+from tests.finetune.tiny import make_recipe
 
 ARTEFACTS = PROJECT_ROOT / "finetune" / "artefacts"
 
 
-@pytest.fixture(scope="module")
-def base(weights):
-    """The folder of the base weights."""
-    from esc_demo.models.local.folders import base_folder
-
-    return base_folder("HuggingFaceTB/SmolLM2-135M-Instruct")
+def tiny(tmp_path, tiny_base, method="lora", steps=6, **changes):
+    recipe = load_recipe(str(make_recipe(tmp_path, tiny_base, method=method, steps=steps)))
+    return recipe.model_copy(update=changes)
 
 
-@pytest.fixture(scope="module")
-def tokenizer(base):
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(base)
-
-
-@pytest.fixture(scope="module")
-def heldout():
-    return load_extes(PROJECT_ROOT / "finetune" / "corpus" / "heldout.json")
-
-
-@pytest.mark.weights
-def test_the_supervised_prefix_is_the_serving_prompt(tokenizer, heldout):
-    from esc_demo.models.local.encode import encode_prompt
-    from finetune.encoding import IGNORED, encode_dialogue
-
-    for dialogue in heldout:
-        sample = encode_dialogue(tokenizer, dialogue, PromptTemplate(), max_tokens=2048)
-        profiles = (UserProfile(situation=dialogue.situation), UserProfile())
-        starts = [
-            index
-            for index, label in enumerate(sample.labels)
-            if label != IGNORED and sample.labels[index - 1] == IGNORED
-        ]
-        replies = [i for i, turn in enumerate(dialogue.turns) if turn.role is Role.SUPPORTER]
-        assert len(starts) == len(replies)
-        for start, index in zip(starts, replies, strict=True):
-            view = render_context(dialogue.turns[:index], ContextSpec())
-            served = [
-                encode_prompt(tokenizer, build_messages(view.turns, PromptTemplate(), p)).ids
-                for p in profiles
-            ]
-            assert sample.ids[:start] in served
-            reply = sample.ids[start:].index(tokenizer.eos_token_id)
-            text = tokenizer.decode(sample.ids[start : start + reply])
-            assert text == dialogue.turns[index].text
-
-
-@pytest.mark.weights
-def test_replies_only_are_supervised(tokenizer, heldout):
-    from finetune.encoding import IGNORED, encode_dialogue
-
-    sample = encode_dialogue(tokenizer, heldout[0], PromptTemplate(), max_tokens=2048)
-    supervised = tokenizer.decode([label for label in sample.labels if label != IGNORED])
-    for turn in heldout[0].turns:
-        assert (turn.text in supervised) == (turn.role is Role.SUPPORTER)
-    with pytest.raises(BadInput, match="no reply fits"):
-        encode_dialogue(tokenizer, heldout[0], PromptTemplate(), max_tokens=20)
+def losses(folder):
+    return [step.loss for step in RunFolder(folder).steps() if step.loss is not None]
 
 
 def test_recipes_refuse_what_they_do_not_know(tmp_path):
-    text = (PROJECT_ROOT / "finetune" / "recipe_files" / "smollm2-lora.yaml").read_text()
+    text = recipe_text(load_recipe("esc-smollm2-lora"))
     path = tmp_path / "r.yaml"
-    path.write_text(text.replace("epochs: 3", "epochs: 3\nmagic: 1"))
-    with pytest.raises(ConfigError, match="magic"):
-        load_recipe(str(path))
-    path.write_text(text.replace("method: lora", "method: full"))
-    with pytest.raises(ConfigError, match="lora"):
-        load_recipe(str(path))
-    with pytest.raises(ConfigError, match=r"Known.*smollm2-full"):
+    for before, after, said in (
+        ("epochs: 3.0", "epochs: 3\nmagic: 1", "magic"),
+        ("method: lora", "method: full", "lora"),
+        ("batch_size: 1", "batch_size: 2", "batch_size at 1"),
+        ("pack_tokens: 1024", "pack_tokens: 512", "less than max_tokens"),
+        ("  validation: finetune/corpus/validation.json\n", "", "patience needs a validation"),
+        ("keep_negation: false", "keep_negation: true", "keep_negation"),
+    ):
+        assert before in text
+        path.write_text(text.replace(before, after))
+        with pytest.raises(ConfigError, match=said):
+            load_recipe(str(path))
+    with pytest.raises(ConfigError, match=r"Known.*esc-smollm2-full"):
         load_recipe("nonesuch")
 
 
-def tiny_recipe(tmp_path, method):
-    """One step on one dialogue."""
-    source = json.loads((PROJECT_ROOT / "finetune" / "corpus" / "train.json").read_text())[:2]
-    for item in source:
-        item["content"] = item["content"][:4]
-    data = tmp_path / "tiny.json"
-    data.write_text(json.dumps(source))
-    recipe = load_recipe(f"smollm2-{method}")
-    return recipe.model_copy(update={"train": str(data), "heldout": str(data), "epochs": 3})
-
-
 @pytest.mark.weights
-@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
-def test_lora_training_moves_only_the_adapter_and_lowers_the_loss(base, tmp_path, monkeypatch):
+def test_lora_moves_only_its_adapter_and_the_loss_falls(tiny_base, tmp_path):
     from safetensors.torch import load_file
 
-    from finetune import train as training
+    from finetune.callbacks import StopRequest
+    from finetune.train import train
 
-    trained = []
-    monkeypatch.setattr(
-        training, "_save", lambda model, *rest, save=training._save: trained.append(model)
-    )
-    result = training.train(tiny_recipe(tmp_path, "lora"), tmp_path / "run")
-    assert result.metrics["heldout_perplexity"] < result.metrics["heldout_perplexity_base"]
-    before = load_file(base / "model.safetensors")
-    after = dict(trained[0].named_parameters())
-    for name, parameter in after.items():
-        if "lora_" in name:
-            continue
-        original = name.removeprefix("base_model.model.").replace(".base_layer", "")
-        assert parameter.float().equal(before[original].float()), name
-    assert any(p.abs().max() > 0 for name, p in after.items() if "lora_B" in name)
+    recipe = tiny(tmp_path, tiny_base, steps=8)
+    metrics = train(recipe, tmp_path / "run", stop=StopRequest(), quiet=True)
+    run = RunFolder(tmp_path / "run")
+    assert metrics["heldout_perplexity"] < metrics["heldout_perplexity_base"]
+    assert losses(run.path)[-1] < losses(run.path)[0]
+    adapter = load_file(run.adapter / "adapter_model.safetensors")
+    assert adapter
+    assert all("lora_" in name for name in adapter)
+    assert any(t.abs().max() > 0 for name, t in adapter.items() if "lora_B" in name)
+    assert json.loads((run.adapter / "adapter_config.json").read_text())["r"] == 4
+    assert run.status().state is RunState.FINISHED
+    assert {p.name for p in run.path.iterdir()} >= {
+        "recipe.yaml",
+        "data.json",
+        "metrics.json",
+        "loss.png",
+        "README.md",
+        "progress.jsonl",
+    }
+    assert run.recipe() == recipe
+    for key in ("fingerprint", "prompt_hash", "context", "data_hash", "corpus_hash"):
+        assert metrics[key]
+    assert metrics["heldout_bits_per_byte"] < metrics["heldout_bits_per_byte_base"]
+    assert metrics["peak_memory_bytes"] > 1e6
+    with pytest.raises(BadInput, match="already holds a run"):
+        train(recipe, run.path, quiet=True)
+    with pytest.raises(BadInput, match="finished"):
+        train(recipe, run.path, quiet=True, resume=True)
 
 
 @pytest.mark.weights
-@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
-def test_full_training_moves_the_weights_and_its_delta_rebuilds_them(base, tmp_path, monkeypatch):
-    from finetune.pack import pack_run
+def test_full_training_moves_the_weights(tiny_base, tmp_path):
+    from safetensors.torch import load_file
+
     from finetune.train import train
 
-    result = train(tiny_recipe(tmp_path, "full"), tmp_path / "run")
-    assert result.metrics["heldout_perplexity"] < result.metrics["heldout_perplexity_base"]
-    cache = tmp_path / "cache"
-    cache.mkdir()
-    (cache / base.name).symlink_to(base)
-    monkeypatch.setenv("ESC_CACHE_DIR", str(cache))
-    get_settings.cache_clear()
-    metrics = pack_run(tmp_path / "run", tmp_path / "artefact")
-    assert metrics["rebuilt_over_true"] == pytest.approx(1, abs=0.1)
-    assert metrics["delta_bytes"] < 40e6
+    recipe = tiny(tmp_path, tiny_base, "full", batching=Batching.GROUPED, batch_size=2)
+    metrics = train(recipe, tmp_path / "run", quiet=True)
+    assert metrics["heldout_perplexity"] < metrics["heldout_perplexity_base"]
+    before = load_file(tiny_base / "model.safetensors")
+    after = load_file(tmp_path / "run" / "weights" / "model.safetensors")
+    moved = [name for name in before if not before[name].float().equal(after[name])]
+    assert len(moved) == len(before)
+
+
+@pytest.mark.weights
+def test_early_stopping_keeps_the_best_pass(tiny_base, tmp_path):
+    from finetune.train import train
+
+    # A rate so high that the validation loss rises at once.
+    changes = {"max_steps": None, "epochs": 6, "patience": 1, "learning_rate": 0.5}
+    recipe = tiny(tmp_path, tiny_base, "full", **changes, schedule="constant", warmup_ratio=0.0)
+    metrics = train(recipe, tmp_path / "run", quiet=True)
+    assert metrics["stopped_early"]
+    assert metrics["epochs_run"] < 6
+    watched = [s.eval_loss for s in RunFolder(tmp_path / "run").steps() if s.eval_loss is not None]
+    assert metrics["validation_loss"] == pytest.approx(min(watched))
+    assert watched[-1] > min(watched)
+
+
+@pytest.mark.weights
+@pytest.mark.timeout(280)
+def test_an_interrupted_run_goes_on_to_the_same_loss(tiny_base, tmp_path):
+    """Ctrl-C in the middle of twenty steps, then --resume: as if nothing had happened."""
+    path = make_recipe(tmp_path, tiny_base, steps=20)
+    text = path.read_text().replace("alpha: 8", "alpha: 8\n  dropout: 0.1")
+    path.write_text(text)
+
+    def command(folder, *more):
+        return [
+            *(sys.executable, "-m", "finetune", "train", str(path)),
+            *("--out", str(tmp_path / folder), *more),
+        ]
+
+    unbroken = subprocess.run(
+        command("unbroken"), cwd=PROJECT_ROOT, capture_output=True, text=True, check=False
+    )
+    assert unbroken.returncode == 0, unbroken.stderr
+    whole = losses(tmp_path / "unbroken")
+    assert len(whole) == 20
+
+    broken = RunFolder(tmp_path / "broken")
+    process = subprocess.Popen(
+        command("broken"), cwd=PROJECT_ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    while len(broken.steps()) < 7 and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130, said
+    assert b"Stopping after this step" in said
+    assert broken.status().state is RunState.INTERRUPTED
+    taken = len(losses(broken.path))
+    assert 7 <= taken < 20
+    assert not broken.finished
+    assert broken.last_checkpoint() is not None
+
+    other = load_recipe(str(path)).model_copy(update={"learning_rate": 0.5})
+    with pytest.raises(BadInput, match=r"learning_rate was 0\.01, now 0\.5"):
+        _train(other, broken.path, resume=True)
+    shape = other.lora.model_copy(update={"r": 8})
+    with pytest.raises(BadInput, match=r"lora\.r was 4, now 8"):
+        _train(other.model_copy(update={"lora": shape}), broken.path, resume=True)
+
+    metrics = _train(load_recipe(str(path)), broken.path, resume=True)
+    assert losses(broken.path) == pytest.approx(whole, abs=1e-4)
+    reference = json.loads((tmp_path / "unbroken" / "metrics.json").read_text())
+    for key in ("final_step_loss", "heldout_perplexity"):
+        assert metrics[key] == pytest.approx(reference[key], rel=1e-4)
+
+
+def _train(recipe, folder, **options):
+    from finetune.train import train
+
+    return train(recipe, folder, quiet=True, **options)
+
+
+@pytest.mark.weights
+def test_a_run_refuses_changed_data_and_a_folder_in_use(tiny_base, tmp_path):
+    from finetune.callbacks import StopRequest
+    from finetune.runs import opened
+    from finetune.train import Interrupted
+
+    recipe = tiny(tmp_path, tiny_base, steps=30)
+    stop = StopRequest()
+    stop.ask()
+    folder = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        _train(recipe, folder, stop=stop)
+    run = RunFolder(folder)
+    assert run.status().state is RunState.INTERRUPTED
+    with pytest.raises(BadInput, match="already holds a run"):
+        _train(recipe, folder)
+    with (
+        opened(folder, recipe, resume=True),
+        pytest.raises(BadInput, match="Another process is training"),
+    ):
+        _train(recipe, folder, resume=True)
+    text = (tmp_path / "train.json").read_text()
+    (tmp_path / "train.json").write_text(text.replace(" I ", " we ", 1))
+    with pytest.raises(BadInput, match="data_hash"):
+        _train(recipe, folder, resume=True)
+    (tmp_path / "train.json").write_text(text)
+    record = json.loads(run.data_file.read_text())
+    run.data_file.write_text(json.dumps(record | {"base_sha256": "another"}))
+    with pytest.raises(BadInput, match="base_sha256"):
+        _train(recipe, folder, resume=True)
+    with pytest.raises(BadInput, match="no run to resume"):
+        _train(recipe, tmp_path / "nothing", resume=True)
+
+
+def test_a_folder_with_other_files_is_left_alone(tmp_path):
+    from finetune.runs import opened
+
+    (tmp_path / "thesis.tex").write_text("years of work")
+    recipe = load_recipe("esc-smollm2-lora")
+    with pytest.raises(BadInput, match=r"thesis\.tex"), opened(tmp_path, recipe, resume=False):
+        pass
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_process_that_died_counts_as_interrupted(tmp_path):
+    run = RunFolder(tmp_path)
+    run.set_status(RunState.RUNNING)
+    status = run.status()
+    assert status.state is RunState.INTERRUPTED
+    assert status.pid == os.getpid()
+
+
+@pytest.mark.weights
+def test_a_loss_that_is_no_number_stops_the_run_and_names_the_dialogues(tiny_base, tmp_path):
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    broken = tmp_path / "base"
+    shutil.copytree(tiny_base, broken)
+    weights = load_file(broken / "model.safetensors")
+    weights["model.norm.weight"][:] = math.nan
+    save_file(weights, broken / "model.safetensors", {"format": "pt"})
+    recipe = tiny(tmp_path, broken)
+    with pytest.raises(ModelError, match=r"became nan at step 1, in the dialogues .*train-0000"):
+        _train(recipe, tmp_path / "run")
+    status = RunFolder(tmp_path / "run").status()
+    assert status.state is RunState.FAILED
+    assert "learning_rate" in status.note
+    assert not RunFolder(tmp_path / "run").finished
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("name", ["paper-b-mistral-lora", "esc-mistral-qlora"])
+def test_a_recipe_for_gpus_says_what_runs_here_instead(tmp_path, name):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    with pytest.raises(BadInput, match="esc-smollm2-lora"):
+        _train(load_recipe(name), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("[]", r"train\.json"),
+        ('[{"scene": "s", "content": [{"AI": "Hello?"}, {"User": "Hi."}]}]', "masked"),
+    ],
+)
+def test_empty_data_and_data_without_labels_are_refused(tiny_base, tmp_path, content, said):
+    recipe = tiny(tmp_path, tiny_base)
+    (tmp_path / "train.json").write_text(content)
+    with pytest.raises(BadInput, match=said):
+        _train(recipe, tmp_path / "run")
+
+
+@pytest.mark.weights
+def test_one_dialogue_is_enough_without_a_split(tiny_base, tmp_path):
+    recipe = tiny(tmp_path, tiny_base, steps=2)
+    one = json.loads((tmp_path / "train.json").read_text())[:1]
+    (tmp_path / "train.json").write_text(json.dumps(one))
+    assert _train(recipe, tmp_path / "run")["train_dialogues"] == 1
+
+
+def test_faults_say_what_to_lower(tmp_path):
+    import torch
+
+    from finetune.faults import explained
+
+    recipe = load_recipe("esc-smollm2-full")
+    memory = explained(torch.OutOfMemoryError("CUDA out of memory"), recipe, tmp_path)
+    assert "pack_tokens (now 1024)" in str(memory)
+    assert "gradient_checkpointing" in str(memory)
+    ram = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ...")
+    assert isinstance(explained(ram, recipe, tmp_path), ModelError)
+    full = explained(OSError(28, "No space left on device"), recipe, tmp_path)
+    assert isinstance(full, StorageError)
+    assert "resume" in str(full)
+    assert explained(RuntimeError("a bug"), recipe, tmp_path) is None
+
+
+def test_other_data_takes_the_place_of_the_training_part(tmp_path):
+    recipe = with_data(load_recipe("esc-smollm2-lora"), tmp_path / "own.jsonl")
+    assert recipe.data.train == str(tmp_path / "own.jsonl")
+    assert recipe.data.heldout == "finetune/corpus/heldout.json"
+
+
+@pytest.mark.weights
+@pytest.mark.timeout(280)
+def test_accelerate_launch_trains_with_two_processes(tiny_base, tmp_path):
+    path = make_recipe(tmp_path, tiny_base, steps=3)
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes=2"),
+            *("--mixed_precision=no", "--num_machines=1", "--dynamo_backend=no"),
+            *("-m", "finetune", "train", str(path), "--out", str(tmp_path / "run"), "--quiet"),
+        ],
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    run = RunFolder(tmp_path / "run")
+    assert run.finished
+    assert run.metrics()["steps"] == 3
+    assert (run.adapter / "adapter_model.safetensors").exists()
+
+
+@pytest.mark.weights
+def test_samples_are_shown_with_their_supervised_tokens(tiny_base, tmp_path, capsys):
+    from finetune.show import show_samples
+
+    show_samples(tiny(tmp_path, tiny_base), 1)
+    said = capsys.readouterr().out
+    first = json.loads((tmp_path / "train.json").read_text())[0]["content"]
+    assert f"<<{first[1]['AI']}<|im_end|>>>" in said
+    assert f"<<{first[0]['User']}" not in said
+    assert "Fingerprint" in said
 
 
 def test_the_shipped_artefacts_are_small_and_helped():
@@ -146,7 +342,8 @@ def test_the_shipped_artefacts_are_small_and_helped():
         size = sum(path.stat().st_size for path in folder.iterdir())
         assert size <= limit
         metrics = json.loads((folder / "metrics.json").read_text())
-        assert metrics["heldout_perplexity"] < metrics["heldout_perplexity_base"]
+        assert metrics["heldout_perplexity"] < 0.9 * metrics["heldout_perplexity_base"]
+        assert metrics["train_dialogues"] >= 130
 
 
 def test_the_recorded_delta_is_within_two_percent():
@@ -164,16 +361,13 @@ def test_the_rebuilt_fine_tune_still_measures_what_was_recorded(base, tokenizer,
 
     from esc_demo.models.local.folders import file_sha256
     from esc_demo.models.local.rebuild import rebuilt_folder
-    from finetune.encoding import encode_dialogue
+    from finetune.encoding import Encoding, encode_all
     from finetune.evaluate import reply_loss
 
     metrics = json.loads((ARTEFACTS / "smollm2-135m-full" / "metrics.json").read_text())
     if file_sha256(base / "model.safetensors") != metrics["base_sha256"]:
         pytest.skip("the base came from the hub; the record was made on the packaged weights")
-    samples = [
-        encode_dialogue(tokenizer, dialogue, PromptTemplate(), max_tokens=1024)
-        for dialogue in heldout[:2]
-    ]
+    samples = encode_all(tokenizer, heldout[:2], Encoding()).samples
 
     def perplexity(folder):
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
@@ -183,3 +377,30 @@ def test_the_rebuilt_fine_tune_still_measures_what_was_recorded(base, tokenizer,
     rebuilt = perplexity(folder)
     assert rebuilt < perplexity(base)
     assert rebuilt == pytest.approx(metrics["heldout_first_two_true"], rel=0.02)
+
+
+@pytest.mark.weights
+def test_what_a_shipped_artefact_says_of_its_training_agrees_with_serving(tokenizer):
+    """Training prompt and serving prompt are one: the page shows no mismatch by default."""
+    from esc_demo.engine import PaneConfig, mismatch
+    from esc_demo.models.local.folders import template_fingerprint
+    from esc_demo.models.local.record import read_record
+
+    for name in ("smollm2-135m-lora", "smollm2-135m-full"):
+        record = read_record(ARTEFACTS / name, "whatever")
+        assert record.trained.template == template_fingerprint(tokenizer)
+        assert mismatch(record.trained, PaneConfig(name)) == ()
+
+
+def test_errors_of_the_command_line_are_one_line(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "finetune", "train", "nonesuch"],
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: No recipe 'nonesuch'")
+    assert "Traceback" not in done.stderr
+    assert issubclass(BadInput, EscError)

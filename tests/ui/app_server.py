@@ -29,8 +29,8 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def start(folder, port, **environment):
-    """The app's process; its output goes to `folder`/app.log."""
+def start(folder, port, cwd=ROOT, **environment):
+    """The app's process, working in `cwd`; its output goes to `folder`/app.log."""
     values = {
         "ESC_PORT": str(port),
         "ESC_DATABASE_URL": f"sqlite:///{folder}/esc.db",
@@ -39,8 +39,8 @@ def start(folder, port, **environment):
     }
     with (folder / "app.log").open("wb") as log:
         return subprocess.Popen(
-            [sys.executable, "app.py"],
-            cwd=ROOT,
+            [sys.executable, str(ROOT / "app.py")],
+            cwd=cwd,
             env={**os.environ, **values},
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -55,11 +55,11 @@ def answers(url):
         return False
 
 
-def run_server(folder, **environment):
+def run_server(folder, cwd=ROOT, **environment):
     """Start, wait for HTTP 200, yield a Server, and end the process."""
     port = free_port()
     started = time.monotonic()
-    process = start(folder, port, **environment)
+    process = start(folder, port, cwd, **environment)
     url = f"http://127.0.0.1:{port}/"
     try:
         while not answers(url):
