@@ -27,6 +27,7 @@ from pathlib import Path
 
 from esc_demo.errors import BadInput, EscError
 from esc_demo.settings import PROJECT_ROOT
+from finetune.processes import end_hard, give_way, open_file
 from finetune.recipes import load_recipe
 from finetune.runs import RUNS, RunFolder, RunState, RunStatus, write_whole
 
@@ -37,9 +38,6 @@ except ImportError:  # Windows
 
 GRACE_S = 60.0
 """Seconds a stopped run has for its last step and its checkpoint before it may be ended hard."""
-
-NICENESS = 10
-"""Added to the niceness of a run, so that replies on the page come first."""
 
 _ALIVE = (RunState.PREPARING, RunState.RUNNING)
 _LOG_BYTES = 20_000
@@ -149,7 +147,7 @@ class Jobs:
                 f" saving. If it has not ended in {left:.0f} s, stop it again: then it ends at"
                 " once, and what it did since its last checkpoint is lost."
             )
-        _end_hard(pid)
+        end_hard(pid)
         return "It was ended at once. It can be resumed from its last checkpoint."
 
     def stopping(self, run: Run) -> bool:
@@ -269,8 +267,7 @@ class Jobs:
                     start_new_session=True,
                     pass_fds=(handle,),
                 )
-            with suppress(OSError):  # threads that it starts later inherit this
-                os.setpriority(os.PRIO_PROCESS, child.pid, NICENESS)
+            give_way(child.pid)
             write_whole(self._job_file, json.dumps({"pid": child.pid, "folder": str(folder)}))
         finally:
             os.close(handle)  # the child's copy goes on holding the lock
@@ -305,7 +302,7 @@ class Jobs:
             return child.poll() is None
         handles = Path(f"/proc/{pid}/fd")
         try:
-            return any(_target(handle) == file for handle in handles.iterdir())
+            return any(open_file(handle) == file for handle in handles.iterdir())
         except OSError:
             return False
 
@@ -380,20 +377,3 @@ def _existing(data: str) -> Path:
         if candidate.exists():
             return candidate
     raise BadInput(f"There is no file {data}. Check the path of your data.")
-
-
-def _target(handle: Path) -> Path | None:
-    """What an open file of a process is; None when it was closed meanwhile."""
-    try:
-        return Path(os.readlink(handle))
-    except OSError:
-        return None
-
-
-def _end_hard(pid: int) -> None:
-    """End a process, with its group if it leads one."""
-    with suppress(ProcessLookupError):
-        if os.getpgid(pid) == pid:
-            os.killpg(pid, signal.SIGKILL)
-        else:
-            os.kill(pid, signal.SIGKILL)

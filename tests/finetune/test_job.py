@@ -10,7 +10,7 @@ import pytest
 from filelock import FileLock
 
 from esc_demo.errors import BadInput, ConfigError
-from finetune import job
+from finetune import processes
 from finetune.job import Jobs
 from finetune.runs import RunState
 from tests.finetune.tiny import make_base, make_recipe
@@ -70,7 +70,7 @@ def test_a_run_is_stopped_seen_by_a_restarted_page_and_resumed(jobs, tmp_path, b
     assert restarted.running().name == "tiny-lora-1"
     with pytest.raises(BadInput, match="is going on"):
         restarted.start(str(recipe))
-    assert os.getpriority(os.PRIO_PROCESS, run.status.pid) == job.NICENESS
+    assert os.getpriority(os.PRIO_PROCESS, run.status.pid) == processes.NICENESS
 
     steps = wait_for(lambda: len(run.folder.steps()) >= 3 and run.folder.steps())
     assert steps[0].of == 30 and all(step.loss or step.eval_loss for step in steps)
