@@ -200,7 +200,7 @@ def _settings(recipe: Recipe) -> Iterable[list[str]]:
     rate = f"{recipe.learning_rate:g}, {recipe.schedule}, warm-up {recipe.warmup_ratio:.0%}"
     yield ["learning rate", rate]
     length = f"{recipe.max_steps:,} steps" if recipe.max_steps else f"{recipe.epochs:g} epochs"
-    patience = f", ended by early stopping with patience {recipe.patience}"
+    patience = f", fewer when the validation loss rises (patience {recipe.patience})"
     yield ["length", f"at most {length}{patience if recipe.patience else ''}"]
     if recipe.batching is Batching.PACKED:
         rows = f"rows of at most {recipe.pack_tokens:,} tokens, packed without shared attention"

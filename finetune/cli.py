@@ -11,12 +11,14 @@ import typer
 
 from esc_demo.errors import EscError
 from finetune.data.cli import app as data_app
+from finetune.generate.cli import generate_command
 
 if TYPE_CHECKING:
     from finetune.recipes import Recipe
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 app.add_typer(data_app, name="data")
+app.command("generate")(generate_command)
 
 RecipeName = Annotated[str, typer.Argument(help="Name in finetune/recipe_files, or a YAML path")]
 DataPath = Annotated[

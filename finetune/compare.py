@@ -14,14 +14,14 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from esc_demo.errors import BadInput, EscError, ModelError
-from esc_demo.models import ModelSpec, Quantisation, Variant, load_specs
+from esc_demo.models import ModelSpec, load_specs
 from esc_demo.models.local.folders import artefact_folder, base_folder
 from esc_demo.models.local.rebuild import rebuilt_folder
 from esc_demo.settings import PROJECT_ROOT, get_settings
 from finetune.data import load
 from finetune.encoding import Encoded, Encoding, encode_all
 from finetune.evaluate import ReplyLoss, reply_loss
-from finetune.recipes import Method
+from finetune.opened import spec_of
 from finetune.runs import RunFolder
 
 HELDOUT = PROJECT_ROOT / "finetune" / "corpus" / "heldout.json"
@@ -128,23 +128,7 @@ def _spec(name: str) -> ModelSpec:
     """The model called `name` in models.yaml, or made by the run in the folder `name`."""
     catalogue = load_specs(get_settings().models_file)
     run = RunFolder(Path(name))
-    if not run.recipe_file.exists():
-        return catalogue[name]
-    run.metrics()  # refuses a run that is not finished
-    recipe = run.recipe()
-    full = recipe.method is Method.FULL
-    return ModelSpec(
-        id=run.path.name.lower(),
-        label=run.path.name,
-        family=recipe.base,
-        base=recipe.base,
-        variant=Variant.FULL if full else Variant.LORA,
-        adapter=None if full else str(run.adapter.absolute()),
-        weights=str(run.weights.absolute()) if full else None,
-        context_length=_WINDOW,
-        system_role=recipe.system_role,
-        quantisation=Quantisation.NONE,
-    )
+    return spec_of(run, catalogue) if run.recipe_file.exists() else catalogue[name]
 
 
 def _encode(spec: ModelSpec, data: Sequence[Path], limit: int | None) -> list[_Part]:

@@ -17,7 +17,6 @@ from esc_demo.settings import PROJECT_ROOT
 from esc_demo.ui.compare import CompareTab
 from esc_demo.ui.frames import Frame, notice_html
 from esc_demo.ui.session import PANE_NAMES
-from esc_demo.ui.train_open import spec_of
 from esc_demo.ui.train_show import (
     curve_data,
     curve_html,
@@ -32,6 +31,7 @@ from esc_demo.ui.train_view import TrainView, build_train_view
 from finetune.data import load_parts
 from finetune.data.check import check
 from finetune.job import Jobs, Run, gpus_here
+from finetune.opened import spec_of
 from finetune.plan import plan, runs_here
 from finetune.recipes import Recipe, load_recipe, with_data
 from finetune.runs import RunState

@@ -10,7 +10,7 @@ import pytest
 from filelock import FileLock
 
 from esc_demo.errors import BadInput, ConfigError
-from finetune import processes
+from finetune import job, processes
 from finetune.job import Jobs
 from finetune.runs import RunState
 from tests.finetune.tiny import make_base, make_recipe

@@ -289,7 +289,7 @@ def test_an_adapter_the_fast_step_would_apply_by_half_is_refused(models, tmp_pat
     config = folder / "adapter_config.json"
     told = config.read_text()
     config.write_text(told.replace('"r": 16', '"r": 8'))
-    with pytest.raises(ModelError, match="has rank 16 in .*says r = 8"):
+    with pytest.raises(ModelError, match=r"has rank 16 in .*says r = 8"):
         load_model(spec, lambda note: None)
     config.write_text(told)
     with pytest.raises(ModelError, match=r"mlp\.up_proj"):

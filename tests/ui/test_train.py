@@ -16,7 +16,6 @@ from esc_demo.settings import Settings
 from esc_demo.ui.compare import CompareTab
 from esc_demo.ui.page import build_app
 from esc_demo.ui.train import Training
-from esc_demo.ui.train_open import spec_of
 from esc_demo.ui.train_show import (
     MOST_POINTS,
     curve_data,
@@ -27,6 +26,7 @@ from esc_demo.ui.train_show import (
 )
 from esc_demo.ui.train_view import build_train_view, recipe_choices
 from finetune.job import Jobs, Run
+from finetune.opened import spec_of
 from finetune.recipes import RECIPE_DIR, recipe_names
 from finetune.runs import RunFolder, RunState, RunStatus, Step
 from tests.finetune.tiny import make_base, make_recipe

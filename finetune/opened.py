@@ -1,4 +1,4 @@
-"""A finished run as a model of the page."""
+"""A finished run as a model that can answer, on the page or for evaluation."""
 
 from __future__ import annotations
 
