@@ -177,11 +177,13 @@ def prepare(request: Request, model: ChatModel) -> Seen:
         template_hash=model.template_hash,
         model_revision=model.revision,
         prompt_hash=request.pane.prompt.content_hash,
-        mismatch=mismatch(model.trained, request.pane),
+        mismatch=mismatch(model.trained, request.pane, system_role=model.spec.system_role),
     )
 
 
-def mismatch(trained: TrainedOn | None, pane: PaneConfig) -> tuple[str, ...]:
+def mismatch(
+    trained: TrainedOn | None, pane: PaneConfig, *, system_role: bool = True
+) -> tuple[str, ...]:
     """What a fine-tuned model is asked otherwise than it was trained; empty when nothing."""
     if trained is None:
         return ()
@@ -190,6 +192,8 @@ def mismatch(trained: TrainedOn | None, pane: PaneConfig) -> tuple[str, ...]:
         found.append("another structured prompt")
     if pane.context.label() != trained.context:
         found.append(f"the context {pane.context.label()} instead of {trained.context}")
+    if system_role != trained.system_role and pane.prompt.enabled:
+        found.append("the system text in another place")
     return tuple(found)
 
 

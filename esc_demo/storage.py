@@ -22,6 +22,8 @@ def is_disk_full(error: BaseException) -> bool:
     return (
         (isinstance(error, OSError) and error.errno == errno.ENOSPC)
         or NO_SPACE in text
+        or "PytorchStreamWriter" in text  # torch.save says no more when a write is cut short
+        or "inline_container" in text
         or "os error 28" in text
     )
 

@@ -84,10 +84,10 @@ class Collator:
             "labels": _fill([row["labels"] for row in rows], longest, IGNORED),
             "dialogues": [name for row in rows for name in row["dialogues"]],
         }
-        if len(rows) == 1:
-            if rows[0]["position_ids"].count(0) > 1:  # packed; else positions are the default
-                batch["position_ids"] = torch.tensor([rows[0]["position_ids"]])
-        else:
+        if any(row["position_ids"].count(0) > 1 for row in rows):
+            # Packed. Padding gets position 0, which makes each of its tokens a sequence alone.
+            batch["position_ids"] = _fill([row["position_ids"] for row in rows], longest, 0)
+        elif len(rows) > 1:
             ones = [[1] * len(row["input_ids"]) for row in rows]
             batch["attention_mask"] = _fill(ones, longest, 0)
         return batch

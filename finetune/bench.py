@@ -164,6 +164,7 @@ def _ours(recipe: Recipe, material: Material, run: RunFolder) -> tuple[Trainer, 
     trainer = make_trainer(
         prepare(load_base(recipe, material.base), recipe),
         recipe,
+        arguments(recipe, run, watched=False, selecting=False),
         make_rows(material.train.samples, recipe),
         (),
         run,
@@ -189,10 +190,10 @@ def _baseline(recipe: Recipe, material: Material, run: RunFolder) -> tuple[Train
         meter.supervised += int((batch["labels"] != IGNORED).sum())
         return batch
 
-    arguments_ = arguments(padded, run, watched=False)
+    settings = arguments(padded, run, watched=False, selecting=False)
     trainer = Trainer(
         model=prepare(load_base(padded, material.base), padded),
-        args=arguments_,
+        args=settings,
         train_dataset=[
             {"input_ids": list(s.ids), "labels": list(s.labels)} for s in material.train.samples
         ],

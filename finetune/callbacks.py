@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
@@ -17,21 +19,22 @@ from accelerate.utils import gather_object
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from finetune.runs import RunFolder, RunState, Step
+from finetune.faults import diverged
+from finetune.runs import WHOLE, RunFolder, RunState, Step
 
 
 @dataclass
 class Meter:
-    """What has been read since the training began, resumed runs counted from their resumption."""
+    """What all sessions of a run have read, and the seconds of its steps.
+
+    Evaluation and the writing of checkpoints are not in `seconds`. `dialogues` are those of the
+    batch at hand.
+    """
 
     tokens: int = 0
     supervised: int = 0
-    started: float = 0.0
-
-    @property
-    def seconds(self) -> float:
-        """Seconds since the first step began."""
-        return time.perf_counter() - self.started if self.started else 0.0
+    seconds: float = 0.0
+    dialogues: Sequence[str] = ()
 
 
 class Progress(TrainerCallback):
@@ -43,14 +46,23 @@ class Progress(TrainerCallback):
         self._meter = meter
         self._quiet = quiet
         self._bar: Any = None
+        self._began = 0.0
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Open the bar where the run stands."""
-        self._meter.started = time.perf_counter()
+        """Open the bar and the counts where the run stands."""
+        kept = [line for line in self._run.steps() if line.step <= state.global_step]
+        if kept:
+            last, meter = kept[-1], self._meter
+            meter.tokens, meter.supervised, meter.seconds = (
+                last.tokens,
+                last.supervised,
+                last.seconds,
+            )
         if state.is_world_process_zero:
-            self._drop_lines_after(state.global_step)
+            text = "".join(json.dumps(asdict(line)) + "\n" for line in kept)
+            self._run.progress_file.write_text(text, "utf-8")
             self._run.set_status(RunState.RUNNING)
             self._bar = tqdm(
                 total=state.max_steps,
@@ -61,10 +73,17 @@ class Progress(TrainerCallback):
                 file=sys.stderr,
             )
 
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Start the clock."""
+        self._began = time.perf_counter()
+
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Advance the bar."""
+        """Stop the clock and advance the bar."""
+        self._meter.seconds += time.perf_counter() - self._began
         if self._bar is not None:
             self._bar.update(state.global_step - self._bar.n)
 
@@ -78,6 +97,9 @@ class Progress(TrainerCallback):
     ) -> None:
         """Write one line, and put the loss on the bar."""
         logs = logs or {}
+        norm = logs.get("grad_norm", 0.0)
+        if not math.isfinite(norm) and not args.fp16:  # fp16 scales down and skips such a step
+            raise diverged("gradient", norm, state.global_step, self._meter.dialogues)
         if not state.is_world_process_zero or not logs.keys() & {"loss", "eval_loss"}:
             return
         step = Step(
@@ -104,12 +126,6 @@ class Progress(TrainerCallback):
         if self._bar is not None:
             self._bar.close()
 
-    def _drop_lines_after(self, step: int) -> None:
-        """Forget logged steps that a resumed run will take again."""
-        kept = [line for line in self._run.steps() if line.step <= step]
-        text = "".join(json.dumps(asdict(line)) + "\n" for line in kept)
-        self._run.progress_file.write_text(text, "utf-8")
-
 
 class StopRequest:
     """Somebody's wish to end the run after the current step, with a checkpoint."""
@@ -117,6 +133,8 @@ class StopRequest:
     def __init__(self) -> None:
         """Not asked yet."""
         self._asked = threading.Event()
+        self.honoured = False
+        """Whether the training was really ended by this."""
 
     def ask(self) -> None:
         """Ask for the end; a second time is no different."""
@@ -177,4 +195,26 @@ class StopCleanly(TrainerCallback):
         if asked and state.global_step < state.max_steps:
             control.should_save = True
             control.should_training_stop = True
+            self._request.honoured = True
         return control
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> TrainerControl:
+        """A pass that was broken off is no pass: it is neither measured nor saved as one."""
+        if self._request.honoured and state.epoch is not None and not state.epoch.is_integer():
+            control.should_evaluate = False
+            control.should_save = False
+        return control
+
+
+class MarkWhole(TrainerCallback):
+    """Marks a checkpoint once all of its files are written."""
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Leave the mark in the newest checkpoint."""
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        if state.is_world_process_zero and folder.is_dir():
+            (folder / WHOLE).touch()

@@ -287,6 +287,10 @@ def _load(recipe: Recipe, kind: ExportKind, folder: str) -> str:
         ExportKind.MERGED: _LOAD_MERGED,
         ExportKind.DELTA: _LOAD_DELTA,
     }[kind].format(folder=json.dumps(folder), base=json.dumps(recipe.base))
+    if recipe.method is Method.QLORA:  # the adapter was learned on the base in 4 bits
+        lines = lines.replace("AutoTokenizer\n", "AutoTokenizer, BitsAndBytesConfig\n", 1)
+        lines = lines.replace("model = Auto", _FOUR_BITS + "model = Auto", 1)
+        lines = lines.replace("dtype=torch.float32", "quantization_config=four_bits")
     view = render_context((Turn(Role.SEEKER, "I failed my exam."),), recipe.context.spec())
     messages = build_messages(
         view.turns, recipe.template, UserProfile(), system_role=recipe.system_role
@@ -307,6 +311,15 @@ base = {base}
 tokenizer = AutoTokenizer.from_pretrained(base)
 model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
 model = PeftModel.from_pretrained(model, folder).eval()
+"""
+
+_FOUR_BITS = """\
+four_bits = BitsAndBytesConfig(
+    load_in_4bit=True,
+    bnb_4bit_quant_type="nf4",
+    bnb_4bit_use_double_quant=True,
+    bnb_4bit_compute_dtype=torch.bfloat16,
+)
 """
 
 _LOAD_MERGED = """\

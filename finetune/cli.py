@@ -12,6 +12,7 @@ import typer
 from esc_demo.errors import EscError
 from finetune.data.cli import app as data_app
 from finetune.generate.cli import generate_command
+from finetune.metrics.cli import score
 
 if TYPE_CHECKING:
     from finetune.recipes import Recipe
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 app.add_typer(data_app, name="data")
 app.command("generate")(generate_command)
+app.command("score")(score)
+bench_app = typer.Typer(invoke_without_command=True)
+app.add_typer(bench_app, name="bench")
 
 RecipeName = Annotated[str, typer.Argument(help="Name in finetune/recipe_files, or a YAML path")]
 DataPath = Annotated[
@@ -117,17 +121,36 @@ def export(
         typer.echo(upload(out, push, private=not public))
 
 
-@app.command()
+@bench_app.callback()
 def bench(
+    context: typer.Context,
     steps: Annotated[int, typer.Option(min=2, help="Measured optimizer steps on each side")] = 4,
     method: Annotated[str, typer.Option(help="lora or full")] = "lora",
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table")] = False,
 ) -> None:
-    """Supervised tokens per second against a padded, unpacked Trainer, in one run."""
+    """Speed of training against a padded, unpacked Trainer; `bench score`: speed of scoring."""
+    if context.invoked_subcommand is not None:
+        return
     from finetune.bench import bench_text, run_bench  # noqa: PLC0415
 
     found = run_bench(method, steps)
     typer.echo(json.dumps(found.record(), indent=2) if as_json else bench_text(found))
+
+
+@bench_app.command("score")
+def bench_score(
+    data: Annotated[
+        Path | None, typer.Option(help="ESConv file to make pairs of [the project's corpus]")
+    ] = None,
+    pairs: Annotated[int, typer.Option(min=2, help="Reply pairs")] = 10_000,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes [one a core]")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table")] = False,
+) -> None:
+    """All metrics of both profiles against a plain loop over nltk and rouge_score."""
+    from finetune.metrics.bench import run_score_bench, score_bench_text  # noqa: PLC0415
+
+    found = run_score_bench(data, pairs=pairs, workers=workers)
+    typer.echo(json.dumps(found.record(), indent=2) if as_json else score_bench_text(found))
 
 
 def _work(recipe: Recipe) -> tuple[int | None, int | None]:

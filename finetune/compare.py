@@ -5,9 +5,9 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from peft import PeftModel
@@ -17,11 +17,13 @@ from esc_demo.errors import BadInput, EscError, ModelError
 from esc_demo.models import ModelSpec, load_specs
 from esc_demo.models.local.folders import artefact_folder, base_folder
 from esc_demo.models.local.rebuild import rebuilt_folder
+from esc_demo.models.local.weights import four_bit
 from esc_demo.settings import PROJECT_ROOT, get_settings
 from finetune.data import load
 from finetune.encoding import Encoded, Encoding, encode_all
 from finetune.evaluate import ReplyLoss, reply_loss
 from finetune.opened import spec_of
+from finetune.recipes import Method
 from finetune.runs import RunFolder
 
 HELDOUT = PROJECT_ROOT / "finetune" / "corpus" / "heldout.json"
@@ -33,6 +35,7 @@ class ModelLoss:
     """What one model made of one data set."""
 
     model: str
+    asked: str
     data: str
     data_hash: str
     dialogues: int
@@ -44,6 +47,7 @@ class ModelLoss:
         """The figures as a JSON object."""
         return {
             "model": self.model,
+            "asked": self.asked,
             "data": self.data,
             "data_hash": self.data_hash,
             "dialogues": self.dialogues,
@@ -70,9 +74,10 @@ def compare_losses(
 ) -> list[ModelLoss]:
     """Measure each model, an id of `models.yaml` or a run's folder, on each data set.
 
-    Adjacent turns of one speaker are merged, the structured prompt is sent without a profile,
-    the context is raw, and every reply that fits into the window together with its message
-    counts. Weights are read in float32 on a CPU; models with the same base see the same tokens.
+    Adjacent turns of one speaker are merged, no profile is told, and every reply that fits into
+    the window together with its message counts. Prompt and context are those a run was trained
+    with; models of `models.yaml` get the structured prompt and the raw context. The weights are
+    read in float32 on a CPU and in bfloat16 on CUDA, those of QLoRA runs in 4 bits.
 
     Raises:
         BadInput: no model, an unknown one, or a wrong data file.
@@ -80,19 +85,21 @@ def compare_losses(
     """
     if not models:
         raise BadInput("Name at least one model, for example --models base,lora,full.")
-    specs = [_spec(name) for name in models]  # all of them, before minutes are spent on the first
-    parts: dict[str, list[_Part]] = {}
+    asked = [_asked(name) for name in models]  # all, before minutes are spent on the first
+    parts: dict[tuple[str, Encoding], list[_Part]] = {}
     found: list[ModelLoss] = []
-    for spec in specs:
-        if spec.base not in parts:
-            parts[spec.base] = _encode(spec, data or [HELDOUT], limit)
-        with loaded(spec) as model:
-            for part in parts[spec.base]:
+    for spec, encoding, four_bits in asked:
+        key = (spec.base, encoding)
+        if key not in parts:
+            parts[key] = _encode(spec, encoding, data or [HELDOUT], limit)
+        with loaded(spec, four_bits=four_bits) as model:
+            for part in parts[key]:
                 title = f"{spec.id} on {part.name}"
                 loss = reply_loss(model, part.encoded.samples, title=title)
                 found.append(
                     ModelLoss(
                         spec.id,
+                        _words(encoding),
                         part.name,
                         part.data_hash,
                         part.dialogues,
@@ -107,35 +114,58 @@ def compare_losses(
 def losses_text(found: Sequence[ModelLoss]) -> str:
     """A table in Markdown, one line a model and data set."""
     lines = [
-        "| data (dialogues, reply tokens) | model | perplexity | bits per byte |",
-        "|---|---|---|---|",
+        "| data (dialogues, reply tokens) | model | asked with | perplexity | bits per byte |",
+        "|---|---|---|---|---|",
     ]
     for one in sorted(found, key=lambda one: [f.data for f in found].index(one.data)):
         lines.append(
-            f"| {one.data} ({one.dialogues}, {one.loss.tokens:,}) | {one.model} |"
+            f"| {one.data} ({one.dialogues}, {one.loss.tokens:,}) | {one.model} | {one.asked} |"
             f" {one.loss.perplexity:.2f} | {one.loss.bits_per_byte:.4f} |"
         )
     left_out = sum(one.left_out for one in found)
     lines.append("")
     lines.append(
-        "Raw context, structured prompt without profile, adjacent turns merged;"
+        "Loss on replies only, no profile told, adjacent turns of one speaker merged;"
         f" {left_out} replies did not fit the window."
     )
     return "\n".join(lines)
 
 
-def _spec(name: str) -> ModelSpec:
+class _Asked(NamedTuple):
+    """A model, and how it is asked."""
+
+    spec: ModelSpec
+    encoding: Encoding
+    four_bits: bool
+
+
+def _asked(name: str) -> _Asked:
     """The model called `name` in models.yaml, or made by the run in the folder `name`."""
     catalogue = load_specs(get_settings().models_file)
     run = RunFolder(Path(name))
-    return spec_of(run, catalogue) if run.recipe_file.exists() else catalogue[name]
+    if not run.recipe_file.exists():
+        spec = catalogue[name]
+        return _Asked(spec, _within(Encoding(system_role=spec.system_role), spec), False)
+    spec, recipe = spec_of(run, catalogue), run.recipe()
+    return _Asked(spec, _within(Encoding.of(recipe), spec), recipe.method is Method.QLORA)
 
 
-def _encode(spec: ModelSpec, data: Sequence[Path], limit: int | None) -> list[_Part]:
+def _within(encoding: Encoding, spec: ModelSpec) -> Encoding:
+    """Without a profile, and with the whole window."""
+    return replace(encoding, profile_share=0, max_tokens=min(spec.context_length, _WINDOW))
+
+
+def _words(encoding: Encoding) -> str:
+    """How models are asked, for a table."""
+    prompt = "structured prompt" if encoding.template.enabled else "no prompt"
+    return f"{encoding.context.label()}, {prompt}"
+
+
+def _encode(
+    spec: ModelSpec, encoding: Encoding, data: Sequence[Path], limit: int | None
+) -> list[_Part]:
     """Every data set for the tokenizer of `spec`."""
     tokenizer = AutoTokenizer.from_pretrained(base_folder(spec.base))
-    window = min(spec.context_length, _WINDOW)
-    encoding = Encoding(system_role=spec.system_role, profile_share=0, max_tokens=window)
     parts = []
     for path in data:
         whole = load(path)
@@ -147,18 +177,20 @@ def _encode(spec: ModelSpec, data: Sequence[Path], limit: int | None) -> list[_P
 
 
 @contextmanager
-def loaded(spec: ModelSpec) -> Iterator[Any]:
-    """The weights of `spec` in float32, or bfloat16 on CUDA; freed afterwards."""
+def loaded(spec: ModelSpec, *, four_bits: bool = False) -> Iterator[Any]:
+    """The weights of `spec` in float32, bfloat16 on CUDA, or 4 bits; freed afterwards."""
     base = base_folder(spec.base)
     folder = base
     if spec.weights is not None:
         folder, _ = rebuilt_folder(spec.weights, base, lambda note: None)
     cuda = torch.cuda.is_available()
-    if spec.needs_gpu and not cuda:
+    if (spec.needs_gpu or four_bits) and not cuda:
         raise ModelError(f"{spec.label} needs a GPU, and there is none here.")
-    dtype = torch.bfloat16 if cuda else torch.float32
+    arguments: dict[str, Any] = {"dtype": torch.bfloat16 if cuda else torch.float32}
+    if four_bits:
+        arguments["quantization_config"] = four_bit(torch.bfloat16)
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+        model: Any = AutoModelForCausalLM.from_pretrained(folder, **arguments)
         if spec.adapter is not None:
             adapter = artefact_folder(spec.adapter, "adapter_config.json")
             model = PeftModel.from_pretrained(model, str(adapter))
@@ -166,6 +198,6 @@ def loaded(spec: ModelSpec) -> Iterator[Any]:
         raise
     except Exception as error:  # safetensors, json and peft each raise their own kinds
         raise ModelError(f"{spec.label} cannot be read from {folder}: {error}") from error
-    yield model.to("cuda" if cuda else "cpu").eval()
+    yield (model if four_bits else model.to("cuda" if cuda else "cpu")).eval()
     del model
     gc.collect()

@@ -28,8 +28,9 @@ IGNORED = -100
 class Encoding:
     """How dialogues become prompts.
 
-    `profile_share` is the share of dialogues, picked by the hash of their text, whose profile
-    is told in the prompt, so that a model learns to do with one and without.
+    `profile_share` is the share of dialogues, picked by the hash of their situation (or, without
+    one, of what is said), whose profile is told in the prompt, so that a model learns to do with
+    one and without.
     """
 
     template: PromptTemplate = PromptTemplate()
@@ -52,14 +53,17 @@ class Encoding:
     def trained_on(self, tokenizer: PreTrainedTokenizerBase) -> TrainedOn:
         """What a checkpoint records, and serving compares with."""
         fingerprint = template_fingerprint(tokenizer)
-        return TrainedOn(self.template.content_hash, self.context.label(), fingerprint)
+        return TrainedOn(
+            self.template.content_hash, self.context.label(), fingerprint, self.system_role
+        )
 
     def profile(self, dialogue: Dialogue) -> UserProfile:
         """The profile told in the prompts of `dialogue`, empty for those without."""
         profile = dialogue.profile
         if dialogue.situation and not profile.situation:
             profile = UserProfile(situation=dialogue.situation)
-        digest = hashlib.sha256(profile.situation.encode()).digest()
+        text = profile.situation or "\n".join(turn.text for turn in dialogue.turns)
+        digest = hashlib.sha256(text.encode()).digest()
         told = digest[0] < 256 * self.profile_share
         return profile if told else UserProfile()
 

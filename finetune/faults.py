@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -9,6 +10,17 @@ import torch
 from esc_demo.errors import EscError, ModelError, StorageError
 from esc_demo.storage import is_disk_full
 from finetune.recipes import Batching, Method, Recipe
+
+
+def diverged(what: str, value: float, step: int, dialogues: Sequence[str]) -> ModelError:
+    """The error for a `what` that is no number at `step`, with the dialogues of the batch."""
+    where = f", in the dialogues {', '.join(dict.fromkeys(dialogues))}" if dialogues else ""
+    return ModelError(
+        f"The {what} became {value} at step {step}{where}. The run stopped; its last checkpoint is"
+        " from before. Lower learning_rate or max_grad_norm, use float32 or bf16 instead of fp16,"
+        " and look at these dialogues."
+    )
+
 
 _NO_MEMORY = ("can't allocate memory", "out of memory", "not enough memory")
 

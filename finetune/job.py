@@ -139,6 +139,8 @@ class Jobs:
         if asked is None:
             self._asked_file(run).write_text(str(pid), "utf-8")
             os.kill(pid, signal.SIGINT)
+            if run.status.state is RunState.PREPARING:
+                return "It was still preparing: it ends at once, and there is nothing to save yet."
             return "It finishes its step, saves a checkpoint and ends. It can be resumed later."
         left = GRACE_S - (time.time() - asked)
         if left > 0:

@@ -57,6 +57,7 @@ def _like_its_base(recipe: Recipe, catalogue: ModelCatalogue) -> dict[str, Any]:
         }
     shared = ("family", "quantisation", "device", "context_length", "system_role", "needs_gpu")
     values = {name: getattr(known[0], name) for name in (*shared, "licence")}
+    values["system_role"] = recipe.system_role  # as it was trained, whatever others do
     targets = set(recipe.lora.target_modules) if recipe.lora else set()
     if values["quantisation"] is Quantisation.INT8 and targets - _INT8_TARGETS:
         values["quantisation"] = Quantisation.NONE

@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
-from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+from transformers import AutoModelForCausalLM
 
 from esc_demo.errors import BadInput
+from esc_demo.models.local.weights import four_bit
 from finetune.recipes import Method, Precision, Recipe
 
 _HALF = {Precision.BF16: torch.bfloat16, Precision.FP16: torch.float16}
@@ -33,12 +34,7 @@ def load_base(recipe: Recipe, base: Path) -> Any:
                 f"{recipe.name} keeps its base in 4 bits, which needs CUDA; there is none here."
                 " esc-smollm2-lora runs on a CPU."
             )
-        arguments["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=_HALF.get(recipe.precision, torch.bfloat16),
-        )
+        arguments["quantization_config"] = four_bit(_HALF.get(recipe.precision, torch.bfloat16))
     return AutoModelForCausalLM.from_pretrained(base, **arguments)
 
 

@@ -36,12 +36,11 @@ class Precision(StrEnum):
 class Batching(StrEnum):
     """How sequences share a forward pass.
 
-    `packed`: several in one row, attention kept apart, no padding. `grouped`: rows of similar
-    length, padded. `padded`: rows in random order, padded; the baseline of the benchmark.
+    `packed`: as many as fit in one row, attention kept apart, no padding. `padded`: a row each,
+    in random order, padded to the longest; the baseline of the benchmark.
     """
 
     PACKED = "packed"
-    GROUPED = "grouped"
     PADDED = "padded"
 
 
@@ -112,9 +111,9 @@ class Recipe(_Entry):
         0.5, ge=0, le=1, description="Share of dialogues whose profile is told in the prompt"
     )
     max_tokens: int = Field(1024, gt=0, description="Longest sequence")
-    batching: Batching = Field(Batching.PACKED, description="packed, grouped or padded")
+    batching: Batching = Field(Batching.PACKED, description="packed or padded")
     pack_tokens: int = Field(1024, gt=0, description="packed: tokens of one row, at most")
-    batch_size: int = Field(1, gt=0, description="grouped, padded: sequences a forward pass")
+    batch_size: int = Field(1, gt=0, description="padded: sequences a forward pass")
     accumulation: int = Field(1, gt=0, description="Forward passes per optimizer step")
     learning_rate: float = Field(gt=0, le=1, description="Peak, after warm-up")
     schedule: str = Field("cosine", pattern="^(cosine|linear|constant)$", description="Decay")
@@ -127,6 +126,9 @@ class Recipe(_Entry):
     gradient_checkpointing: bool = Field(False, description="Recompute activations: less memory")
     patience: int | None = Field(
         None, gt=0, description="Stop after so many evaluations without a lower validation loss"
+    )
+    watch_heldout: bool = Field(
+        False, description="Also log the held-out loss after each pass; it decides nothing"
     )
     needs_gpu: bool = Field(False, description="Too large, or of a kind that needs CUDA")
     gpus: int = Field(1, gt=0, description="GPUs the recipe was laid out for")
@@ -150,6 +152,8 @@ class Recipe(_Entry):
             raise ValueError(
                 "patience needs a validation part: data.validation, or the split esconv or nlpcc"
             )
+        if self.watch_heldout and (self.data.validation or made_by_split):
+            raise ValueError("watch_heldout is for recipes without a validation part")
         if self.patience and self.data.train_on_validation:
             raise ValueError("patience cannot watch dialogues that are trained on")
         self.context.spec()  # refuses combinations that mean nothing
@@ -193,8 +197,9 @@ def with_data(recipe: Recipe, path: Path) -> Recipe:
     Under a split, the whole set is read from there; otherwise `path` is the training part, and
     the recipe's own validation and held-out parts stay.
     """
-    data = recipe.data.model_copy(update={"train": str(path.absolute())})
-    return recipe.model_copy(update={"data": data})
+    data = recipe.data.model_copy(update={"train": str(path.absolute()), "licence": ""})
+    about = f"{recipe.about} Trained on other data than the recipe's, given with --data.".strip()
+    return recipe.model_copy(update={"data": data, "about": about})
 
 
 def recipe_text(recipe: Recipe) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,10 @@ from finetune.recipes import Recipe, load_recipe, recipe_text
 
 RUNS = Path("runs")
 """Where runs lie unless another folder is named, relative to the working folder."""
+
+
+WHOLE = "whole"
+"""File in a checkpoint that was written to its end."""
 
 
 class RunState(StrEnum):
@@ -164,15 +169,18 @@ class RunFolder:
     def last_checkpoint(self) -> Path | None:
         """The newest checkpoint that was written to its end."""
         found = self.trainer.glob("checkpoint-*")
-        whole = [path for path in found if (path / "trainer_state.json").exists()]
+        whole = [path for path in found if (path / WHOLE).exists()]
         return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
 def write_whole(path: Path, text: str) -> None:
     """Write a file so that readers see the old or the new text, never a part."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, "utf-8")
-    os.replace(temporary, path)
+    try:
+        temporary.write_text(text, "utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -213,7 +221,9 @@ def _check_new(run: RunFolder) -> None:
             " folder with --out, or delete it."
         )
     known = {".lock", "recipe.yaml", "status.json", "progress.jsonl", "data.json", "trainer"}
-    strangers = [path.name for path in run.path.iterdir() if path.name not in known]
+    half = re.compile(rf"\.({'|'.join(map(re.escape, known))})\.\d+")  # left by a killed process
+    names = [path.name for path in run.path.iterdir()]
+    strangers = [name for name in names if name not in known and not half.fullmatch(name)]
     if strangers:
         raise BadInput(
             f"The folder {run.path} holds other files ({', '.join(sorted(strangers)[:3])})."

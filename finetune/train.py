@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, set_seed
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, TrainerState, set_seed
 
 from esc_demo.errors import BadInput
 from esc_demo.models.local.folders import base_folder, weights_sha256
@@ -31,7 +32,10 @@ from finetune.plan import runs_here
 from finetune.prepare import load_base, prepare
 from finetune.recipes import Method, Recipe
 from finetune.runs import RunFolder, RunState, opened, write_whole
-from finetune.trainer import ReplyTrainer, make_trainer
+from finetune.trainer import ReplyTrainer, arguments, make_trainer
+
+_ENDED = "ended"
+"""File that names the checkpoint with which the training ended by itself."""
 
 _PACKAGES = ("torch", "transformers", "peft", "accelerate")
 
@@ -90,7 +94,8 @@ def train(
             raise
         except Exception as error:
             known = explained(error, recipe, folder)
-            run.set_status(RunState.FAILED, str(known or error))
+            with suppress(OSError):  # on a full disk, the reason below matters more
+                run.set_status(RunState.FAILED, str(known or error))
             if known is None or known is error:
                 raise
             raise known from error
@@ -106,43 +111,33 @@ def _train(
     material = gather(recipe, quiet=quiet)
     if PartialState().is_main_process:
         _record_data(run, material, resume=resume)
+    watched = material.validation or (material.heldout if recipe.watch_heldout else None)
+    settings = arguments(
+        recipe, run, watched=watched is not None, selecting=material.validation is not None
+    )
     model = load_base(recipe, material.base)
     before = _loss(_placed(model, recipe), material.heldout, "held-out part, base", quiet)
     set_seed(recipe.seed)  # fresh adapters are the same, whatever was measured before
-    model = prepare(model, recipe)
     meter = Meter()
     trainer = make_trainer(
-        model,
+        prepare(model, recipe),
         recipe,
+        settings,
         make_rows(material.train.samples, recipe),
-        material.validation.samples if material.validation else (),
+        watched.samples if watched else (),
         run,
         pad=int(material.tokenizer.pad_token_id or 0),
         meter=meter,
         stop=stop,
         quiet=quiet,
     )
-    checkpoint = run.last_checkpoint() if resume else None
-    with stop.on_signals():
-        result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    if stop.asked and not _ended(trainer):
-        raise Interrupted
-    seconds = meter.seconds
-    tokens, supervised = _counted(trainer, meter)
+    _fit(trainer, run, stop, resume=resume)
     after = _loss(trainer.model, material.heldout, "held-out part, trained", quiet)
     metrics = {
         **_identity(recipe, material),
         **_sizes(material),
         **_heldout(before, after),
-        "train_loss": round(result.training_loss, 6),
-        "final_step_loss": [s.loss for s in run.steps() if s.loss is not None][-1],
-        "validation_loss": trainer.state.best_metric,
-        "steps": trainer.state.global_step,
-        "epochs_run": round(trainer.state.epoch or 0.0, 3),
-        "stopped_early": trainer.state.global_step < trainer.state.max_steps,
-        "train_seconds": round(seconds, 1),
-        "tokens_per_second": round(tokens / seconds, 1),
-        "supervised_tokens_per_second": round(supervised / seconds, 1),
+        **_course(trainer, run, meter),
         **peak_memory(),
         "versions": {name: version(name) for name in _PACKAGES},
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
@@ -151,6 +146,31 @@ def _train(
     if trainer.is_world_process_zero():
         _save_figures(run, metrics)
     return metrics
+
+
+def _fit(trainer: ReplyTrainer, run: RunFolder, stop: StopRequest, *, resume: bool) -> None:
+    """Train to the end, or resume there; the model is then the best pass's.
+
+    A run whose training had ended when its process died is not trained further.
+
+    Raises:
+        Interrupted: it was asked to stop, and did.
+    """
+    ended = run.trainer / _ENDED
+    if resume and ended.exists():
+        chosen = Path(ended.read_text("utf-8"))
+        newest = run.last_checkpoint() or chosen  # knows how far the run went
+        trainer.state = TrainerState.load_from_json(str(newest / "trainer_state.json"))
+        trainer._load_from_checkpoint(str(chosen))
+        return
+    checkpoint = run.last_checkpoint() if resume else None
+    with stop.on_signals():
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if stop.honoured:
+        raise Interrupted
+    chosen_now = trainer.state.best_model_checkpoint or run.last_checkpoint()
+    if trainer.is_world_process_zero() and chosen_now is not None:
+        write_whole(ended, str(chosen_now))
 
 
 def gather(recipe: Recipe, *, quiet: bool = True) -> Material:
@@ -231,16 +251,27 @@ def _loss(model: Any, part: Encoded | None, title: str, quiet: bool) -> ReplyLos
     return reply_loss(model, part.samples, title="" if quiet else title)
 
 
-def _counted(trainer: ReplyTrainer, meter: Meter) -> tuple[int, int]:
-    """Tokens and supervised tokens that all processes have read."""
+def _course(trainer: ReplyTrainer, run: RunFolder, meter: Meter) -> dict[str, Any]:
+    """How the training went, over all sessions of the run."""
     own = torch.tensor([[meter.tokens, meter.supervised]], device=trainer.args.device)
     tokens, supervised = trainer.accelerator.gather(own).sum(dim=0).tolist()
-    return int(tokens), int(supervised)
-
-
-def _ended(trainer: ReplyTrainer) -> bool:
-    """Whether the run came to its end by itself."""
-    return trainer.state.global_step >= trainer.state.max_steps
+    steps = run.steps()
+    if not meter.seconds and steps:  # nothing was left to train when it was resumed
+        last = steps[-1]
+        meter.seconds, tokens, supervised = last.seconds, last.tokens, last.supervised
+    losses = [step.loss for step in steps if step.loss is not None]
+    state = trainer.state
+    return {
+        "train_loss": round(sum(losses) / len(losses), 6) if losses else None,
+        "final_step_loss": losses[-1] if losses else None,
+        "validation_loss": state.best_metric,
+        "steps": state.global_step,
+        "epochs_run": round(state.epoch or 0.0, 3),
+        "stopped_early": state.global_step < state.max_steps,
+        "train_seconds": round(meter.seconds, 1),
+        "tokens_per_second": round(tokens / max(meter.seconds, 1e-9), 1),
+        "supervised_tokens_per_second": round(supervised / max(meter.seconds, 1e-9), 1),
+    }
 
 
 def _identity(recipe: Recipe, material: Material) -> dict[str, Any]:
@@ -256,6 +287,7 @@ def _identity(recipe: Recipe, material: Material) -> dict[str, Any]:
         "prompt_hash": trained.prompt_hash,
         "context": trained.context,
         "template_fingerprint": trained.template,
+        "system_role": trained.system_role,
         "fingerprint": trained.fingerprint,
     }
 

@@ -93,18 +93,21 @@ class Rendered:
 class TrainedOn:
     """How a fine-tuned model was asked in training; what serving should do likewise.
 
-    `prompt_hash` is `PromptTemplate.content_hash`, `context` a `ContextSpec.label()`, and
-    `template` the fingerprint of chat template and vocabulary.
+    `prompt_hash` is `PromptTemplate.content_hash`, `context` a `ContextSpec.label()`,
+    `template` the fingerprint of chat template and vocabulary; without `system_role` the
+    system text opened the first user message.
     """
 
     prompt_hash: str
     context: str
     template: str
+    system_role: bool = True
 
     @property
     def fingerprint(self) -> str:
-        """First 12 hex digits of the SHA-256 over all three."""
-        whole = "\n".join((self.template, self.prompt_hash, self.context))
+        """First 12 hex digits of the SHA-256 over all of it."""
+        role = () if self.system_role else ("no system role",)
+        whole = "\n".join((self.template, self.prompt_hash, self.context, *role))
         return hashlib.sha256(whole.encode()).hexdigest()[:12]
 
 

@@ -141,6 +141,8 @@ class Training:
         if run is None or not run.active:
             return self._all(picked) | self._unasked()
         text = "Stop it? It finishes its step, saves a checkpoint, and can be resumed."
+        if run.status.state is RunState.PREPARING:
+            text = "Stop it? It is still preparing, so there is nothing to save yet."
         if self.jobs.stopping(run):
             text = "End it at once? What it did since its last checkpoint is lost."
         return {
@@ -241,10 +243,10 @@ class Training:
             return None
 
     def _took(self, recipe: Recipe) -> float | None:
-        """Seconds the newest finished run of a recipe took here."""
+        """Seconds the newest finished run of a recipe on its own data took here."""
         for run in self.jobs.runs():
             seconds = metrics_of(run.folder).get("train_seconds")
-            if run.name.startswith(recipe.name) and isinstance(seconds, int | float):
+            if isinstance(seconds, int | float) and run.folder.recipe() == recipe:
                 return float(seconds)
         return None
 

@@ -30,14 +30,23 @@ def test_a_sequence_beyond_the_limit_stands_alone():
     assert sorted(len(g) for g in groups) == [1, 1]
 
 
-def test_rows_of_the_three_kinds():
+def test_rows_of_both_kinds():
     samples = [sample(10), sample(20), sample(30)]
     recipe = load_recipe("esc-smollm2-lora")
     (row,) = make_rows(samples, recipe)
     assert sorted(i for i, p in enumerate(row["position_ids"]) if p == 0)[0] == 0
     assert row["position_ids"].count(0) == 3
-    grouped = recipe.model_copy(update={"batching": Batching.GROUPED})
-    assert len(make_rows(samples, grouped)) == 3
+    padded = recipe.model_copy(update={"batching": Batching.PADDED})
+    assert len(make_rows(samples, padded)) == 3
+
+
+def test_several_packed_rows_keep_their_positions():
+    recipe = load_recipe("esc-smollm2-lora").model_copy(update={"pack_tokens": 30})
+    rows = make_rows([sample(10), sample(20), sample(25)], recipe)
+    batch = Collator(pad=0)(rows)
+    assert "attention_mask" not in batch
+    assert batch["position_ids"].shape == (2, 30)
+    assert (batch["position_ids"] == 0).sum() >= 3
 
 
 def test_padding_has_neither_attention_nor_loss():

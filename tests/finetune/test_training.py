@@ -90,7 +90,7 @@ def test_full_training_moves_the_weights(tiny_base, tmp_path):
 
     from finetune.train import train
 
-    recipe = tiny(tmp_path, tiny_base, "full", batching=Batching.GROUPED, batch_size=2)
+    recipe = tiny(tmp_path, tiny_base, "full", batching=Batching.PADDED, batch_size=2)
     metrics = train(recipe, tmp_path / "run", quiet=True)
     assert metrics["heldout_perplexity"] < metrics["heldout_perplexity_base"]
     before = load_file(tiny_base / "model.safetensors")
@@ -100,18 +100,86 @@ def test_full_training_moves_the_weights(tiny_base, tmp_path):
 
 
 @pytest.mark.weights
-def test_early_stopping_keeps_the_best_pass(tiny_base, tmp_path):
-    from finetune.train import train
+def test_early_stopping_keeps_the_best_pass(tiny_base, tokenizer, tmp_path):
+    """What is saved is the weights of the best pass, not those of the last."""
+    import torch
+    from transformers import AutoModelForCausalLM
 
-    # A rate so high that the validation loss rises at once.
-    changes = {"max_steps": None, "epochs": 6, "patience": 1, "learning_rate": 0.5}
+    from finetune.data import load
+    from finetune.encoding import Encoding, encode_all
+    from finetune.evaluate import reply_loss
+
+    # So high a rate that the validation loss soon rises.
+    changes = {"max_steps": None, "epochs": 8, "patience": 1, "learning_rate": 0.1}
     recipe = tiny(tmp_path, tiny_base, "full", **changes, schedule="constant", warmup_ratio=0.0)
-    metrics = train(recipe, tmp_path / "run", quiet=True)
+    metrics = _train(recipe, tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
+    watched = [step.eval_loss for step in run.steps() if step.eval_loss is not None]
     assert metrics["stopped_early"]
-    assert metrics["epochs_run"] < 6
-    watched = [s.eval_loss for s in RunFolder(tmp_path / "run").steps() if s.eval_loss is not None]
-    assert metrics["validation_loss"] == pytest.approx(min(watched))
-    assert watched[-1] > min(watched)
+    assert len(watched) == metrics["epochs_run"] < 8
+    assert watched[-1] > watched[-2] == min(watched)
+    assert metrics["validation_loss"] == min(watched)
+    dialogues = load(tmp_path / "validation.json").dialogues
+    samples = encode_all(tokenizer, dialogues, Encoding.of(recipe)).samples
+    saved = AutoModelForCausalLM.from_pretrained(run.weights, dtype=torch.float32)
+    assert reply_loss(saved, samples).nats == pytest.approx(min(watched), rel=1e-5)
+
+
+@pytest.mark.weights
+def test_a_stop_keeps_its_checkpoint_though_an_earlier_pass_was_better(tiny_base, tmp_path):
+    """Stopped in the middle of a pass and resumed: the losses are those of an unbroken run."""
+    from finetune.callbacks import StopRequest
+    from finetune.train import Interrupted
+
+    changes = {"max_steps": None, "epochs": 4, "patience": 9, "learning_rate": 0.1}
+    recipe = tiny(tmp_path, tiny_base, "full", **changes, schedule="constant", warmup_ratio=0.0)
+    _train(recipe, tmp_path / "unbroken")
+    whole = RunFolder(tmp_path / "unbroken").steps()
+    passes = [step.step for step in whole if step.eval_loss is not None]
+    per_pass = passes[0]
+    assert per_pass > 1
+    middle = 2 * per_pass + 1
+
+    class StopAt(StopRequest):
+        @property
+        def asked(self):
+            return len(losses(tmp_path / "broken")) >= middle - 1
+
+    with pytest.raises(Interrupted):
+        _train(recipe, tmp_path / "broken", stop=StopAt())
+    broken = RunFolder(tmp_path / "broken")
+    stopped_at = broken.steps()[-1].step
+    assert stopped_at % per_pass
+    assert broken.last_checkpoint().name == f"checkpoint-{stopped_at}"
+    _train(recipe, broken.path, resume=True)
+    for one, other in zip(broken.steps(), whole, strict=True):
+        assert one.step == other.step
+        assert one.loss == pytest.approx(other.loss, abs=1e-4)
+        assert one.eval_loss == pytest.approx(other.eval_loss, abs=1e-4)
+
+
+@pytest.mark.weights
+def test_a_run_that_died_while_it_was_measured_is_not_trained_further(
+    tiny_base, tmp_path, monkeypatch
+):
+    from finetune import train as training
+
+    changes = {"max_steps": None, "epochs": 8, "patience": 1, "learning_rate": 0.1}
+    recipe = tiny(tmp_path, tiny_base, "full", **changes, schedule="constant", warmup_ratio=0.0)
+    reference = _train(recipe, tmp_path / "unbroken")
+    assert reference["stopped_early"]
+
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_save_model", killed)
+        with pytest.raises(KeyboardInterrupt):
+            _train(recipe, tmp_path / "run")
+    assert RunFolder(tmp_path / "run").status().state is RunState.INTERRUPTED
+    metrics = _train(recipe, tmp_path / "run", resume=True)
+    for key in ("steps", "validation_loss", "heldout_perplexity", "train_loss"):
+        assert metrics[key] == pytest.approx(reference[key], rel=1e-5)
 
 
 @pytest.mark.weights
@@ -276,6 +344,27 @@ def test_one_dialogue_is_enough_without_a_split(tiny_base, tmp_path):
     one = json.loads((tmp_path / "train.json").read_text())[:1]
     (tmp_path / "train.json").write_text(json.dumps(one))
     assert _train(recipe, tmp_path / "run")["train_dialogues"] == 1
+
+
+@pytest.mark.weights
+def test_a_full_disk_stops_the_run_with_one_sentence(tiny_base, tmp_path, monkeypatch):
+    """The optimizer's file is cut short, as on a full disk, by the limit on a file's size."""
+    import resource
+    import signal as signals
+
+    recipe = tiny(tmp_path, tiny_base, "full", max_steps=None, epochs=2)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signals.signal(signals.SIGXFSZ, signals.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (16_000_000, before[1]))
+        with pytest.raises(StorageError, match="The disk is full"):
+            _train(recipe, tmp_path / "run")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signals.signal(signals.SIGXFSZ, handler)
+    run = RunFolder(tmp_path / "run")
+    assert run.status().state is RunState.FAILED
+    assert run.last_checkpoint() is None
 
 
 def test_faults_say_what_to_lower(tmp_path):

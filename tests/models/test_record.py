@@ -55,5 +55,8 @@ def test_a_pane_that_asks_otherwise_is_told_so():
     assert mismatch(None, PaneConfig("m", prompt=PromptTemplate.off())) == ()
     (said,) = mismatch(trained, PaneConfig("m", ContextSpec(ContextKind.KEYPOS)))
     assert said == "the context KeyPOS instead of Raw"
+    (said,) = mismatch(trained, PaneConfig("m"), system_role=False)
+    assert "another place" in said
+    assert mismatch(trained, PaneConfig("m"), system_role=True) == ()
     edited = PromptTemplate().edited(Part.ROLE, "Be brief.")
     assert mismatch(trained, PaneConfig("m", prompt=edited)) == ("another structured prompt",)

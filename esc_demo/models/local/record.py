@@ -55,5 +55,5 @@ def read_record(artefact: Path, base_sha256: str) -> TrainingRecord:
     parts = [found.get(key) for key in ("prompt_hash", "context", "template_fingerprint")]
     trained = None
     if all(isinstance(part, str) for part in parts):
-        trained = TrainedOn(*map(str, parts))
+        trained = TrainedOn(*map(str, parts), system_role=found.get("system_role") is not False)
     return TrainingRecord(None if said is None else said == base_sha256, trained)

@@ -295,12 +295,18 @@ def _loading(key: WeightKey) -> dict[str, Any]:
     if key.quantisation is Quantisation.INT8:
         arguments["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
     elif key.quantisation is Quantisation.FOUR_BIT:
-        arguments["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_compute_dtype=torch.bfloat16,
-        )
+        arguments["quantization_config"] = four_bit(torch.bfloat16)
     return arguments
+
+
+def four_bit(arithmetic: torch.dtype) -> BitsAndBytesConfig:
+    """nf4 with double quantisation (Dettmers et al., 2023), for serving and training alike."""
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=arithmetic,
+    )
 
 
 def _read_adapter(folder: Path) -> tuple[LoraConfig, dict[str, torch.Tensor]]:
