@@ -350,7 +350,7 @@ prompt = tokenizer.apply_chat_template(
     messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
 )
 reply = model.generate(**prompt, max_new_tokens=80, do_sample=True, temperature=0.7)
-print(tokenizer.decode(reply[0, prompt["input_ids"].shape[1]:], skip_special_tokens=True))
+print(tokenizer.decode(reply[0, prompt["input_ids"].shape[1] :], skip_special_tokens=True))
 """
 
 

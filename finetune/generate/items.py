@@ -87,10 +87,17 @@ def items_of(dialogues: Sequence[Dialogue], mode: Mode) -> tuple[ReplyItem, ...]
     return items
 
 
+def reply_places(turns: Sequence[Turn]) -> list[int]:
+    """Where a supporter answers: every supporter turn after a seeker's first one."""
+    roles = [turn.role for turn in turns]
+    heard = roles.index(Role.SEEKER) if Role.SEEKER in roles else len(roles)
+    return [place for place in range(heard, len(roles)) if roles[place] is Role.SUPPORTER]
+
+
 def _of_one(dialogue: Dialogue) -> list[ReplyItem]:
     """The items of one dialogue."""
     turns = merge_same_speaker(dialogue.turns)
-    places = [i for i, turn in enumerate(turns) if i and turn.role is Role.SUPPORTER]
+    places = reply_places(turns)
     profile = dialogue.profile
     if not profile.situation:
         profile = replace(profile, situation=dialogue.situation)

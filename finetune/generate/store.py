@@ -187,8 +187,12 @@ def held(path: Path, *, resume: bool) -> Iterator[None]:
         lock.release()
 
 
-def read_replies(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def read_replies(
+    path: Path, *, damaged: list[int] | None = None
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Header and item records of a file of replies, for scoring.
+
+    With a list `damaged`, the numbers of damaged lines are added to it and the rest is read.
 
     Raises:
         BadInput: not such a file, unfinished, or a line is damaged; the text names the line.
@@ -203,10 +207,14 @@ def read_replies(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         try:
             Saved.parsed(line)
         except (ValueError, KeyError, TypeError) as error:
+            if damaged is not None:
+                damaged.append(number)
+                continue
             raise BadInput(f"{path}, line {number} is damaged. Mend it with --resume.") from error
         records.append(json.loads(line))
     wanted = head["protocol"]["items"]
-    if len({(record["dialogue"], record["item"]) for record in records}) != wanted:
+    found = len({(record["dialogue"], record["item"]) for record in records})
+    if found + len(damaged or ()) < wanted:
         raise BadInput(
             f"{path} is unfinished: {len(records):,} of {wanted:,} replies. Finish it with"
             " `python -m finetune generate` and --resume."

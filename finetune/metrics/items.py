@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from esc_demo.dialogue import Dialogue, Role, Turn, merge_same_speaker
+from finetune.generate.items import reply_places
 
 
 @dataclass(frozen=True)
@@ -36,24 +37,23 @@ class ReplyItem:
 def reply_items(dialogues: Sequence[Dialogue], *, merged: bool = True) -> tuple[ReplyItem, ...]:
     """Every supporter turn that comes after a seeker has spoken, in order.
 
-    A supporter's opening answers nobody and is left out, as in ESConv's own scripts; so are
+    Merged, these are `finetune.generate.items_of` but for the items nothing can be compared
+    with. A supporter's opening answers nobody and is left out, as in ESConv's own scripts; so are
     turns without text (the test file of NLPCC 2025 Task 8 has only those).
     """
     items: list[ReplyItem] = []
     for number, dialogue in enumerate(dialogues):
         turns = merge_same_speaker(dialogue.turns) if merged else dialogue.turns
-        heard = False
-        for index, turn in enumerate(turns):
-            if turn.role is Role.SEEKER:
-                heard = True
-            elif heard and turn.text.strip():
+        for index in reply_places(turns):
+            turn = turns[index]
+            if text := turn.text.strip():
                 items.append(
                     ReplyItem(
                         dialogue.id or f"dialogue {number}",
                         index,
                         len(turns),
                         turns[:index],
-                        turn.text,
+                        text,
                         turn.strategy,
                     )
                 )
