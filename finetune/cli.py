@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -39,10 +40,12 @@ def train(
     quiet: Annotated[bool, typer.Option(help="No progress bars")] = False,
 ) -> None:
     """Train as RECIPE says; prints the figures as JSON. Ctrl-C saves and exits with 130."""
+    loaded = _recipe(recipe, data)  # before the slow imports: a wrong name is told at once
     from finetune.runs import RUNS  # noqa: PLC0415 (keeps --help quick)
     from finetune.train import train as run  # noqa: PLC0415
 
-    loaded = _recipe(recipe, data)
+    # A server started in the background hands on an ignored Ctrl-C; a run must hear it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     folder = out or RUNS / loaded.name
     typer.echo(json.dumps(run(loaded, folder, resume=resume, quiet=quiet), indent=2))
 

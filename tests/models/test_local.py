@@ -286,16 +286,24 @@ def test_an_adapter_the_fast_step_would_apply_by_half_is_refused(models, tmp_pat
     tensors |= {f"{layer}A.weight": torch.zeros(16, 576), f"{layer}B.weight": torch.zeros(1536, 16)}
     save_file(tensors, file)
     spec = lora.model_copy(update={"id": "wide", "adapter": str(folder)})
-    config = folder / "adapter_config.json"
-    told = config.read_text()
-    config.write_text(told.replace('"r": 16', '"r": 8'))
-    with pytest.raises(ModelError, match=r"has rank 16 in .*says r = 8"):
-        load_model(spec, lambda note: None)
-    config.write_text(told)
     with pytest.raises(ModelError, match=r"mlp\.up_proj"):
         load_model(spec, lambda note: None)
     file.write_bytes(file.read_bytes()[:5000])
     with pytest.raises(ModelError, match="cannot be read"):
+        load_model(spec, lambda note: None)
+
+
+def test_an_adapter_of_another_rank_than_it_says_is_refused(models, tmp_path):
+    from esc_demo.models.local import load_model
+    from esc_demo.settings import PROJECT_ROOT
+
+    lora = models.catalogue["lora"]
+    folder = tmp_path / "adapter"
+    shutil.copytree(PROJECT_ROOT / lora.adapter, folder)
+    config = folder / "adapter_config.json"
+    config.write_text(config.read_text().replace('"r": 16', '"r": 8'))
+    spec = lora.model_copy(update={"id": "other-rank", "adapter": str(folder)})
+    with pytest.raises(ModelError, match=r"has rank 16 in .*says r = 8"):
         load_model(spec, lambda note: None)
 
 
