@@ -10,9 +10,9 @@ from functools import partial
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
-from esc_demo.asking import Asking, Fitted, fit, show
+from esc_demo.asking import Asking, Shown, fit, show
 from esc_demo.contexts import ContextSpec
-from esc_demo.dialogue import Dialogue, Message, Role, Turn, UserProfile, merge_same_speaker
+from esc_demo.dialogue import Dialogue, Role, Turn, UserProfile, merge_same_speaker
 from esc_demo.errors import BadInput
 from esc_demo.models import TrainedOn
 from esc_demo.models.local.encode import EncodedPrompt, encode_prompt, encode_text
@@ -120,8 +120,11 @@ def encode_dialogue(
     turns = merge_same_speaker(dialogue.turns)
     profile = encoding.profile(dialogue)
     asking = Asking(encoding.context, encoding.template, profile, encoding.system_role)
-    render = partial(encode_prompt, tokenizer)
     growing = _Growing(dialogue.id or dialogue.scene)
+
+    def shown(kept: Sequence[Turn]) -> Shown[EncodedPrompt]:
+        return show(kept, asking, partial(encode_prompt, tokenizer))
+
     replies = left_out = 0
     for index, turn in enumerate(turns):
         if turn.role is not Role.SUPPORTER or index == 0 or not turn.text.strip():
@@ -129,23 +132,12 @@ def encode_dialogue(
         replies += 1
         reply = [*encode_text(tokenizer, turn.text.strip()), tokenizer.eos_token_id]
         budget = encoding.max_tokens - len(reply)
-        fitted = _fit(turns[:index], asking, budget, render)
+        fitted = fit(turns[:index], encoding.context.last_k, budget, shown)
         if fitted.fits:
             growing.add(fitted.shown.prompt.ids, reply, len(turn.text.strip().encode()))
         else:
             left_out += 1
     return Encoded(growing.finished(), replies, left_out)
-
-
-def _fit(
-    turns: Sequence[Turn], asking: Asking, budget: int, render: partial[EncodedPrompt]
-) -> Fitted[EncodedPrompt]:
-    """The prompt of `turns` within `budget` tokens."""
-
-    def prompt(messages: Sequence[Message]) -> EncodedPrompt:
-        return render(messages)
-
-    return fit(turns, asking.context.last_k, budget, lambda kept: show(kept, asking, prompt))
 
 
 class _Growing:

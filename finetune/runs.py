@@ -19,6 +19,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from esc_demo.errors import BadInput
+from finetune.differences import differences
 from finetune.recipes import Recipe, load_recipe, recipe_text
 
 RUNS = Path("runs")
@@ -240,34 +241,13 @@ def _check_resumable(run: RunFolder, recipe: Recipe) -> None:
         raise BadInput(f"{run.path} holds no run to resume. Start one without --resume.")
     if run.finished:
         raise BadInput(f"The run in {run.path} is finished. There is nothing to resume.")
-    differing = differences(run.recipe(), recipe)
+    old, new = run.recipe().model_dump(mode="json"), recipe.model_dump(mode="json")
+    differing = differences(old, new, leave_out={"about"})
     if differing:
         raise BadInput(
             f"The run in {run.path} was started with another recipe: {'; '.join(differing)}."
             " Resume it with its own recipe, or start anew in another folder."
         )
-
-
-def differences(old: Recipe, new: Recipe) -> list[str]:
-    """The entries in which two recipes differ, each as `name: old, now new`."""
-    before, after = _flat(old.model_dump(mode="json")), _flat(new.model_dump(mode="json"))
-    keys = [key for key in before | after if key != "about"]
-    return [
-        f"{key} was {before.get(key)}, now {after.get(key)}"
-        for key in keys
-        if before.get(key) != after.get(key)
-    ]
-
-
-def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested entries under dotted names."""
-    flat: dict[str, Any] = {}
-    for key, entry in value.items():
-        if isinstance(entry, dict):
-            flat |= _flat(entry, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = entry
-    return flat
 
 
 def _is_locked(folder: Path) -> bool:

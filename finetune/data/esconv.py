@@ -19,8 +19,7 @@ from finetune.data.parsing import (
     Findings,
     field_text,
     id_prefix,
-    object_with,
-    parse_each,
+    parse_listed,
     strategy,
     turns_of,
     utterance,
@@ -43,13 +42,11 @@ def parse_esconv(source: Source, findings: Findings) -> tuple[Dialogue, ...]:
     """
     prefix = id_prefix(DataFormat.ESCONV, source.path)
 
-    def parse(where: str, item: Any) -> Dialogue:
-        entry = object_with(where, item, "dialog")
-        number = where.removeprefix("dialogue ")
-        return _dialogue(where, entry, f"{prefix}-{number}", findings)
-
-    items = ((f"dialogue {index}", item) for index, item in enumerate(source.records))
-    return parse_each(source, items, parse)
+    return parse_listed(
+        source,
+        "dialog",
+        lambda where, entry, number: _dialogue(where, entry, f"{prefix}-{number}", findings),
+    )
 
 
 def _dialogue(where: str, item: Mapping[str, Any], id_: str, findings: Findings) -> Dialogue:

@@ -21,8 +21,7 @@ from finetune.data.parsing import (
     Findings,
     field_text,
     id_prefix,
-    object_with,
-    parse_each,
+    parse_listed,
     strategy,
     turns_of,
     utterance,
@@ -42,13 +41,11 @@ def parse_extes(source: Source, findings: Findings) -> tuple[Dialogue, ...]:
     """
     prefix = id_prefix(DataFormat.EXTES, source.path)
 
-    def parse(where: str, item: Any) -> Dialogue:
-        entry = object_with(where, item, "content")
-        number = int(where.removeprefix("dialogue "))
-        return _dialogue(where, entry, f"{prefix}-{number:05d}", findings)
-
-    items = ((f"dialogue {index}", item) for index, item in enumerate(source.records))
-    return parse_each(source, items, parse)
+    return parse_listed(
+        source,
+        "content",
+        lambda where, entry, number: _dialogue(where, entry, f"{prefix}-{number:05d}", findings),
+    )
 
 
 def _dialogue(where: str, item: Mapping[str, Any], id_: str, findings: Findings) -> Dialogue:

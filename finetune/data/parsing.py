@@ -78,6 +78,23 @@ def parse_each(
     return tuple(dialogues)
 
 
+def parse_listed(
+    source: Source, key: str, parse: Callable[[str, Mapping[str, Any], int], Dialogue]
+) -> tuple[Dialogue, ...]:
+    """`parse(where, object, number)` of a file that lists objects with a list under `key`.
+
+    Raises:
+        BadInput: some dialogue cannot be used.
+    """
+
+    def numbered(where: str, item: Any) -> Dialogue:
+        entry = object_with(where, item, key)
+        return parse(where, entry, int(where.removeprefix("dialogue ")))
+
+    items = ((f"dialogue {index}", item) for index, item in enumerate(source.records))
+    return parse_each(source, items, numbered)
+
+
 def object_with(where: str, item: Any, key: str) -> Mapping[str, Any]:
     """`item`, checked to be an object with a list under `key`.
 

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from esc_demo.errors import BadInput, EscError, StorageError
 from esc_demo.storage import is_disk_full
+from finetune.differences import differences
 from finetune.generate.items import ItemKey
 
 KIND = "esc-replies"
@@ -98,7 +99,7 @@ class Output:
             _append(self.path, self._header)
             return
         lines = _lines(raw)
-        differing = differences(_parsed_header(self.path, lines[0]), header)
+        differing = differences(_parsed_header(self.path, lines[0]), header, leave_out=_HASHES)
         if differing:
             raise BadInput(
                 f"{self.path} was begun with other settings: {'; '.join(differing)}. Resume it"
@@ -220,27 +221,6 @@ def read_replies(
             " `python -m finetune generate` and --resume."
         )
     return head, records
-
-
-def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """The entries in which two headers differ, each as `name was OLD, now NEW`."""
-    before, after = _flat(old), _flat(new)
-    return [
-        f"{name} was {before.get(name)}, now {after.get(name)}"
-        for name in dict.fromkeys([*before, *after])
-        if name not in _HASHES and before.get(name) != after.get(name)
-    ]
-
-
-def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested entries under dotted names."""
-    flat: dict[str, Any] = {}
-    for key, entry in value.items():
-        if isinstance(entry, dict):
-            flat |= _flat(entry, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = entry
-    return flat
 
 
 def _parsed_header(path: Path, line: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from finetune.metrics.bleu import ORDERS, Floats, corpus_bleu, sentence_bleu_of
 from finetune.metrics.distinct import Distinct
-from finetune.metrics.embeddings import extrema_similarity, maximum_similarity
+from finetune.metrics.embeddings import WordVectors, extrema_similarity, maximum_similarity
 from finetune.metrics.pairs import Pair
 from finetune.metrics.resources import Missing, Resources, load_glove, load_meteor
 from finetune.metrics.rouge import rouge_l, rouge_l_beta
@@ -122,15 +122,7 @@ def _nlpcc(resources: Resources) -> Profile:
         MeanOfPairs("ROUGE-L", lambda view: rouge_l(*view.stems)),
     ]
     missing = _add_meteor(metrics, resources)
-    if isinstance(resources.glove, Missing):
-        missing["Ext"] = str(resources.glove)
-    else:
-        glove = load_glove(resources.glove)
-        metrics.append(
-            MeanOfPairs(
-                "Ext", lambda view: maximum_similarity(view.hypothesis, view.reference, glove)
-            )
-        )
+    missing |= _add_similarity(metrics, resources, "Ext", maximum_similarity)
     return Profile(
         ProfileName.NLPCC2025,
         tokenizer="white space; ROUGE-L: rouge_score with Porter stems",
@@ -152,15 +144,7 @@ def _esconv(resources: Resources) -> Profile:
         MeanOfPairs("ROUGE-L", lambda view: rouge_l_beta(view.hypothesis, view.reference))
     )
     missing = _add_meteor(metrics, resources)
-    if isinstance(resources.glove, Missing):
-        missing["Extrema"] = str(resources.glove)
-    else:
-        glove = load_glove(resources.glove)
-        metrics.append(
-            MeanOfPairs(
-                "Extrema", lambda view: extrema_similarity(view.hypothesis, view.reference, glove)
-            )
-        )
+    missing |= _add_similarity(metrics, resources, "Extrema", extrema_similarity)
     metrics.append(MeanLength("Length"))
     distinct = tuple(Distinct(f"Distinct-{n}", n) for n in (1, 2, 3))
     original = tuple(Distinct(f"Distinct-{n} (ESConv script)", n, True) for n in (1, 2, 3))
@@ -191,4 +175,20 @@ def _add_meteor(metrics: list[Metric], resources: Resources) -> dict[str, str]:
         return {"METEOR": str(resources.wordnet)}
     meteor = load_meteor(resources.wordnet)
     metrics.append(MeanOfPairs("METEOR", lambda view: meteor(view.hypothesis, view.reference)))
+    return {}
+
+
+def _add_similarity(
+    metrics: list[Metric],
+    resources: Resources,
+    name: str,
+    similarity: Callable[[Tokens, Tokens, WordVectors], float],
+) -> dict[str, str]:
+    """Append a similarity of word vectors, or say why not."""
+    if isinstance(resources.glove, Missing):
+        return {name: str(resources.glove)}
+    glove = load_glove(resources.glove)
+    metrics.append(
+        MeanOfPairs(name, lambda view: similarity(view.hypothesis, view.reference, glove))
+    )
     return {}

@@ -5,6 +5,8 @@ import json
 import yaml
 
 from esc_demo.settings import PROJECT_ROOT
+from finetune.recipes import load_recipe
+from finetune.runs import RunFolder
 
 
 def make_base(folder, tokenizer_folder):
@@ -56,3 +58,21 @@ def make_recipe(folder, base, *, method="lora", steps=8, dialogues=6):
     path = folder / f"tiny-{method}.yaml"
     path.write_text(yaml.safe_dump(recipe), "utf-8")
     return path
+
+
+def tiny(tmp_path, tiny_base, method="lora", steps=6, **changes):
+    """A recipe on the tiny base, with changes."""
+    recipe = load_recipe(str(make_recipe(tmp_path, tiny_base, method=method, steps=steps)))
+    return recipe.model_copy(update=changes)
+
+
+def losses(folder):
+    """The training losses that a run has logged."""
+    return [step.loss for step in RunFolder(folder).steps() if step.loss is not None]
+
+
+def train_quietly(recipe, folder, **options):
+    """Train in this process."""
+    from finetune.train import train
+
+    return train(recipe, folder, quiet=True, **options)
