@@ -199,9 +199,15 @@ def _settings(recipe: Recipe) -> Iterable[list[str]]:
         yield ["adapted layers", ", ".join(lora.target_modules)]
     rate = f"{recipe.learning_rate:g}, {recipe.schedule}, warm-up {recipe.warmup_ratio:.0%}"
     yield ["learning rate", rate]
-    length = f"{recipe.max_steps:,} steps" if recipe.max_steps else f"{recipe.epochs:g} epochs"
+    if recipe.max_steps:
+        length = f"{recipe.max_steps:,} steps"
+    else:
+        length = "1 epoch" if recipe.epochs == 1 else f"{recipe.epochs:g} epochs"
     patience = f", fewer when the validation loss rises (patience {recipe.patience})"
-    yield ["length", f"at most {length}{patience if recipe.patience else ''}"]
+    yield [
+        "length",
+        f"at most {length}{patience if recipe.patience and length != '1 epoch' else ''}",
+    ]
     if recipe.batching is Batching.PACKED:
         rows = f"rows of at most {recipe.pack_tokens:,} tokens, packed without shared attention"
     else:
