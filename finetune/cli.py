@@ -14,6 +14,7 @@ from esc_demo.errors import EscError
 from finetune.data.cli import app as data_app
 from finetune.generate.cli import generate_command
 from finetune.metrics.cli import score
+from finetune.studies.cli import study_command
 
 if TYPE_CHECKING:
     from finetune.recipes import Recipe
@@ -22,6 +23,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 app.add_typer(data_app, name="data")
 app.command("generate")(generate_command)
 app.command("score")(score)
+app.command("study")(study_command)
 bench_app = typer.Typer(invoke_without_command=True)
 app.add_typer(bench_app, name="bench")
 

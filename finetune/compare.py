@@ -85,10 +85,10 @@ def compare_losses(
     """
     if not models:
         raise BadInput("Name at least one model, for example --models base,lora,full.")
-    asked = [_asked(name) for name in models]  # all, before minutes are spent on the first
+    named = [asked(name) for name in models]  # all, before minutes are spent on the first
     parts: dict[tuple[str, Encoding], list[_Part]] = {}
     found: list[ModelLoss] = []
-    for spec, encoding, four_bits in asked:
+    for spec, encoding, four_bits in named:
         key = (spec.base, encoding)
         if key not in parts:
             parts[key] = _encode(spec, encoding, data or [HELDOUT], limit)
@@ -131,7 +131,7 @@ def losses_text(found: Sequence[ModelLoss]) -> str:
     return "\n".join(lines)
 
 
-class _Asked(NamedTuple):
+class Asked(NamedTuple):
     """A model, and how it is asked."""
 
     spec: ModelSpec
@@ -139,15 +139,15 @@ class _Asked(NamedTuple):
     four_bits: bool
 
 
-def _asked(name: str) -> _Asked:
+def asked(name: str) -> Asked:
     """The model called `name` in models.yaml, or made by the run in the folder `name`."""
     catalogue = load_specs(get_settings().models_file)
     run = RunFolder(Path(name))
     if not run.recipe_file.exists():
         spec = catalogue[name]
-        return _Asked(spec, _within(Encoding(system_role=spec.system_role), spec), False)
+        return Asked(spec, _within(Encoding(system_role=spec.system_role), spec), False)
     spec, recipe = spec_of(run, catalogue), run.recipe()
-    return _Asked(spec, _within(Encoding.of(recipe), spec), recipe.method is Method.QLORA)
+    return Asked(spec, _within(Encoding.of(recipe), spec), recipe.method is Method.QLORA)
 
 
 def _within(encoding: Encoding, spec: ModelSpec) -> Encoding:

@@ -63,6 +63,12 @@ def generate_command(
     seed: Annotated[int, typer.Option(help="Each reply's own seed follows from it")] = 0,
     max_new_tokens: Annotated[int, typer.Option(help="Longest reply, in tokens")] = 128,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N dialogues")] = None,
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="Only N dialogues, evenly spaced over the file")
+    ] = None,
+    per_dialogue: Annotated[
+        int | None, typer.Option(min=1, help="forced: only K replies a dialogue, evenly spaced")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="File to write [runs/generated/NAME.jsonl]")
     ] = None,
@@ -83,13 +89,15 @@ def generate_command(
     """
     from finetune.generate.job import Job, run_job  # noqa: PLC0415 (keeps --help quick)
     from finetune.generate.models import ENDPOINT, EndpointOptions  # noqa: PLC0415
+    from finetune.generate.sample import Sample  # noqa: PLC0415
 
     template = PromptTemplate() if prompt is Switch.ON else PromptTemplate.off()
     pane = PaneConfig(model, ContextSpec(context, keep_negation, scope, last_k), template)
     params = sampling(greedy, temperature, top_p, top_k, endpoint=model.startswith(ENDPOINT))
     params = replace(params, seed=seed, max_new_tokens=max_new_tokens)
     told = profile and prompt is Switch.ON  # the profile is a part of the structured prompt
-    job = Job(model, data, mode, pane, params, told, limit, concurrency, quiet)
+    taken = Sample(limit, sample, per_dialogue)
+    job = Job(model, data, mode, pane, params, told, taken, concurrency, quiet)
     target = out or default_out(job)
     options = EndpointOptions(window, timeout)
     try:
@@ -145,7 +153,9 @@ def default_out(job: Job) -> Path:
         "prompt" if job.pane.prompt.enabled else "no-prompt",
         job.mode.value,
         "greedy" if job.params.temperature == 0 else f"seed{job.params.seed}",
-        *([f"first{job.limit}"] if job.limit else []),
+        *([f"first{job.sample.first}"] if job.sample.first else []),
+        *([f"{job.sample.dialogues}dialogues"] if job.sample.dialogues else []),
+        *([f"{job.sample.per_dialogue}each"] if job.sample.per_dialogue else []),
     ]
     name = "-".join(re.sub(r"[^a-z0-9._]+", "-", part.lower()).strip("-") for part in parts)
     return RUNS / _GENERATED / f"{name}.jsonl"

@@ -37,6 +37,7 @@ def header(named: Named, plan: Plan, data: DataSet) -> dict[str, Any]:
         "dialogues": len(data.dialogues),
         "items": len(plan.items),
         "params": asdict(plan.params),
+        **plan.sampled,
     }
     body = {
         "protocol": protocol,

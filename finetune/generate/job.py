@@ -14,12 +14,13 @@ from esc_demo.contexts.keypos import warm_up
 from esc_demo.engine import PaneConfig
 from esc_demo.models import GenerationParams
 from esc_demo.settings import get_settings
-from finetune.data import DataSet, load
+from finetune.data import load
 from finetune.generate.header import header
 from finetune.generate.items import Mode, items_of
 from finetune.generate.models import EndpointOptions, ModelNames, Named
 from finetune.generate.plan import Plan
 from finetune.generate.run import Tally, generate
+from finetune.generate.sample import Sample
 from finetune.generate.store import Output, held
 
 
@@ -33,31 +34,41 @@ class Job:
     pane: PaneConfig
     params: GenerationParams
     profile: bool
-    limit: int | None
+    sample: Sample
     concurrency: int
     quiet: bool
 
 
 def run_job(
-    job: Job, out: Path, options: EndpointOptions, *, resume: bool, say: Callable[[str], None]
+    job: Job,
+    out: Path,
+    options: EndpointOptions,
+    *,
+    resume: bool,
+    say: Callable[[str], None],
+    names: ModelNames | None = None,
 ) -> dict[str, Any]:
     """Write the replies of `job` to `out`; returns a summary. What is cheap is checked first.
+
+    Several jobs of one process share `names`, so that a model is loaded once.
 
     Raises:
         EscError: a wrong name, wrong data, a file that is there or begun with other settings, or
             a model that cannot answer here.
         KeyboardInterrupt: a person stopped it; what was written is kept.
     """
-    names = ModelNames(get_settings())
+    names = names or ModelNames(get_settings())
     names.check(job.model)
-    data = _cut(load(job.data, allow_empty_replies=True), job.limit)
-    items = items_of(data.dialogues, job.mode)
+    whole = load(job.data, allow_empty_replies=True)
+    data = replace(whole, dialogues=job.sample.cut(whole.dialogues))
+    items = job.sample.items(items_of(data.dialogues, job.mode), job.mode)
+    sampled = job.sample.protocol(len(whole.dialogues))
     with held(out, resume=resume):
         named = names.load(job.model, options)
         model = named.model
         if job.pane.context.kind is ContextKind.KEYPOS:
             warm_up()  # says now, and not at every reply, that the tagger is missing
-        plan = Plan(items, job.mode, job.pane, job.params, job.profile, job.concurrency)
+        plan = Plan(items, job.mode, job.pane, job.params, job.profile, job.concurrency, sampled)
         notes: list[str] = []
         head = header(named, plan, data)
         output = Output(out, head, notes)
@@ -67,11 +78,6 @@ def run_job(
             output.note_times(_circumstances(named, plan))
         tally = generate(plan, model, output, quiet=job.quiet)
     return _summary(out, head, output, plan, tally)
-
-
-def _cut(data: DataSet, limit: int | None) -> DataSet:
-    """The first `limit` dialogues."""
-    return data if limit is None else replace(data, dialogues=data.dialogues[:limit])
 
 
 def _circumstances(named: Named, plan: Plan) -> dict[str, Any]:

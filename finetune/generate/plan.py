@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from esc_demo.engine import PaneConfig
 from esc_demo.models import GenerationParams
@@ -19,3 +21,5 @@ class Plan:
     params: GenerationParams
     profile: bool
     concurrency: int
+    sampled: Mapping[str, Any] = field(default_factory=dict)
+    """What the header's protocol says of a sample of the data; empty without one."""

@@ -7,12 +7,13 @@ import io
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from esc_demo.errors import StorageError
+from finetune.metrics.marks import Mark, marks, styled
 from finetune.metrics.profiles import ProfileName
 from finetune.metrics.slices import DIMENSIONS
 from finetune.metrics.tables import Row, Table
@@ -36,6 +37,8 @@ class Layout:
 
     caption: str
     columns: tuple[tuple[str, str], ...]
+    marked: bool = False
+    """Whether best and second stand out: in tables of quality."""
 
 
 LAYOUTS = {
@@ -53,6 +56,7 @@ LAYOUTS = {
                 ("Total", "Total"),
                 ("Total w/o G", "Total without G"),
             ),
+            marked=True,
         ),
     ),
     ProfileName.ESCONV: (
@@ -68,6 +72,7 @@ LAYOUTS = {
                 ("Bert R", "BERTScore R"),
                 ("Bert F1", "BERTScore F1"),
             ),
+            marked=True,
         ),
         Layout(
             "Length, fit and speed",
@@ -208,6 +213,8 @@ class Grid:
     texts: int
     """How many columns from the left are words."""
     lines: tuple[tuple[str, ...], ...]
+    marks: dict[tuple[int, int], Mark] = field(default_factory=dict)
+    """By line and column."""
 
 
 def grids(table: Table) -> tuple[Grid, ...]:
@@ -230,7 +237,10 @@ def _layout_grid(table: Table, layout: Layout) -> Grid:
         for row in table.rows
     )
     heads = ("Model", "Context", "Prompt", *(head for head, _ in layout.columns))
-    return Grid(layout.caption, heads, 3, lines)
+    metrics = [metric for _, metric in layout.columns]
+    found = marks(table.rows, metrics) if layout.marked else {}
+    placed = {(row, 3 + metrics.index(metric)): mark for (row, metric), mark in found.items()}
+    return Grid(layout.caption, heads, 3, lines, placed)
 
 
 def _difference_grids(table: Table) -> list[Grid]:
@@ -307,6 +317,7 @@ def statements(table: Table) -> list[str]:
         said.append(f"Empty replies, scored 0: {'; '.join(empty)}.")
     hashes = [f"{row.label} {row.about['run_hash']}" for row in table.rows if row.kind == "run"]
     said.append(f"Runs: {'; '.join(hashes)}.")
+    said.append("Of two runs or more the best is bold, the second in italics (LaTeX: underlined).")
     return [*said, *table.notes, *_reasons(table)]
 
 
@@ -333,8 +344,9 @@ def to_markdown(table: Table) -> str:
     parts: list[str] = []
     for grid in grids(table):
         aligned = [":--"] * grid.texts + ["--:"] * (len(grid.heads) - grid.texts)
-        lines = [grid.heads, tuple(aligned), *grid.lines]
-        cells = ["| " + " | ".join(map(_markdown, line)) + " |" for line in lines]
+        body = styled(grid.lines, grid.marks, _markdown, {Mark.BEST: "**{}**", Mark.SECOND: "*{}*"})
+        lines = [[*map(_markdown, grid.heads)], aligned, *body]
+        cells = ["| " + " | ".join(line) + " |" for line in lines]
         parts.append("\n".join([f"**{_markdown(grid.caption)}**", "", *cells]))
     parts.append("\n".join(f"- {_markdown(line)}" for line in statements(table)))
     return "\n\n".join(parts) + "\n"
@@ -347,10 +359,14 @@ def _markdown(text: str) -> str:
 
 def to_latex(table: Table) -> str:
     """Floats with booktabs rules; needs `\\usepackage{booktabs}`."""
-    parts = ["% needs \\usepackage{booktabs}", *(f"% {line}" for line in _one_line(table))]
+    parts = [
+        "% needs \\usepackage{booktabs}",
+        *(f"% {' '.join(line.split())}" for line in statements(table)),
+    ]
     for grid in grids(table):
         spec = "l" * grid.texts + "r" * (len(grid.heads) - grid.texts)
-        body = [" & ".join(map(latex, line)) + r" \\" for line in grid.lines]
+        styles = {Mark.BEST: r"\textbf{{{}}}", Mark.SECOND: r"\underline{{{}}}"}
+        body = [" & ".join(line) + r" \\" for line in styled(grid.lines, grid.marks, latex, styles)]
         parts += [
             r"\begin{table}",
             r"\centering",
@@ -365,11 +381,6 @@ def to_latex(table: Table) -> str:
             r"\end{table}",
         ]
     return "\n".join(parts) + "\n"
-
-
-def _one_line(table: Table) -> list[str]:
-    """Statements as comments."""
-    return [" ".join(line.split()) for line in statements(table)]
 
 
 _LATEX: dict[str, str] = {

@@ -11,6 +11,7 @@ from esc_demo.errors import BadInput, EscError
 from esc_demo.settings import PROJECT_ROOT
 from finetune.data import load, part_hash
 from finetune.generate import ItemKey, Mode, items_of
+from finetune.generate.sample import answered
 from finetune.metrics.baselines import BASELINES, Baseline
 from finetune.metrics.pairs import Pair
 from finetune.metrics.runs import Run
@@ -90,7 +91,7 @@ def _dialogues(run: Run, data: Path | None) -> tuple[Dialogue, ...] | None:
     candidates = [data] if data is not None else [CORPUS / name for name in OWN_PARTS]
     for path in candidates:
         try:
-            found = load(path, allow_empty_replies=True).dialogues[: protocol["dialogues"]]
+            found = answered(load(path, allow_empty_replies=True).dialogues, protocol)
         except EscError:
             if data is not None:
                 raise

@@ -95,6 +95,14 @@ class Scores:
         measured = self.resampled(once)
         return {name: float(value[0]) for name, value in self.totalled(measured).items()}
 
+    def each(self) -> dict[str, Floats]:
+        """[pairs] by metric: every reply as if it were the only one.
+
+        Without distinct-n and totals, which say nothing of a single reply.
+        """
+        alone = np.ones(len(self.dialogues))
+        return {one.name: one.value(self.stats[one.name], alone) for one in self.profile.metrics}
+
     @property
     def missing(self) -> dict[str, str]:
         """Why the other columns are empty."""

@@ -61,18 +61,20 @@ def make_slices(
     *,
     replicates: int = 2000,
     seed: int = 0,
+    progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> tuple[Slice, ...]:
     """Every slice, the largest of a dimension first (stages in order).
 
     `records` give the labels and stand in the order of every row's pairs. A dimension in which
     all items are alike is left out, and one that parts them as an earlier one does (ESConv's
     scenario is its problem). Distinct-n is too: it falls with the amount of text, so that
-    slices of unlike size would not compare.
+    slices of unlike size would not compare. `progress` is told of dimensions done, of all.
     """
     bare = [(label, _comparable(scores)) for label, scores in rows]
     found: list[Slice] = []
     partitions: list[set[tuple[int, ...]]] = []
-    for by, read in DIMENSIONS.items():
+    for number, (by, read) in enumerate(DIMENSIONS.items()):
+        progress(number, len(DIMENSIONS))
         members: dict[str, list[int]] = {}
         for index, record in enumerate(records):
             members.setdefault(read(record), []).append(index)

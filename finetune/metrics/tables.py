@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from esc_demo.settings import get_settings
 from finetune.generate import ItemKey
@@ -34,6 +34,11 @@ _NO_PPL = (
     " as NAME.ppl.json"
 )
 _BASELINE = "a baseline has neither prompt nor model"
+
+_Thing = TypeVar("_Thing")
+
+Progress = Callable[[str, int, int], None]
+"""Told what is being done, how many steps of it are, and how many there are."""
 
 
 @dataclass(frozen=True)
@@ -80,34 +85,58 @@ def make_table(
     seed: int = 0,
     replicates: int = REPLICATES,
     resources: Resources | None = None,
+    progress: Progress = lambda what, done, of: None,
+    sliced: bool = True,
 ) -> Table:
     """Score `runs` (of one protocol, see `read_runs`) and the baselines.
+
+    Slices of many runs take long; without `sliced` there are none.
+    `progress` is called now and then from the calling thread, for people who wait.
 
     Raises:
         BadInput: no common item, or the data file is not what the runs answered.
     """
     found = resources or find_resources(get_settings())
     keys = common_items(runs)
+    progress("baselines", 0, 1)
     rivals = rival_pairs(runs[0], keys, data=data, train=train, seed=seed)
+    named = list(zip(runs, labels(runs), strict=True))
     rows = [
         _run_row(run, label, keys, profile, found)
-        for run, label in zip(runs, labels(runs), strict=True)
+        for run, label in _told(named, "scores", progress)
     ]
     rows += _baseline_rows(rivals, profile, found)
     notes = _notes(runs, keys)
     first = rows[0].scores
     assert first is not None  # a run always has scores
     if len(first.units) > 1:
-        rows = [_with_intervals(row, replicates, seed) for row in rows]
+        told = _told(rows, "intervals", progress)
+        rows = [_with_intervals(row, replicates, seed) for row in told]
+        progress("differences", 0, 1)
         rows, uncompared = _with_differences(rows, replicates, seed)
         notes += uncompared
     else:
         notes.append("No intervals: all replies are of one dialogue; they need two or more.")
     labelled = [(row.label, row.scores) for row in rows if row.scores is not None]
     records = [runs[0].records[key] for key in keys]
-    slices = make_slices(labelled, records, replicates=replicates, seed=seed)
+    slices: tuple[Slice, ...] = ()
+    if sliced:
+        slices = make_slices(
+            labelled,
+            records,
+            replicates=replicates,
+            seed=seed,
+            progress=lambda done, of: progress("slices", done, of),
+        )
     header = _header(runs[0], first, rivals, seed, replicates)
     return Table(profile, header, tuple(rows), slices, tuple(notes))
+
+
+def _told(things: Sequence[_Thing], what: str, progress: Progress) -> Iterator[_Thing]:
+    """The things one by one, with word of each."""
+    for number, thing in enumerate(things):
+        progress(what, number, len(things))
+        yield thing
 
 
 def _run_row(
