@@ -128,14 +128,15 @@ def _data_set(part: Part) -> str:
     """Everything about one data set."""
     head = part.table.header
     protocol = head["protocol"]
+    each = "1 reply" if part.entry.replies == 1 else f"{part.entry.replies} replies"
     flagged = sum(bool(run.header["condition"]["unlike_training"]) for run in part.runs)
     lines = [
         f"## {part.entry.title}",
         "",
         f"{head['pairs']} replies of {head['dialogues']} dialogues in every row:"
         f" {protocol['dialogues']} dialogues evenly spaced over the file's"
-        f" {protocol.get('evenly_spaced_of', protocol['dialogues'])}, {part.entry.replies} replies"
-        f" of each. File {head['data']['name']}, SHA-256 {head['data']['file_sha256'][:12]};"
+        f" {protocol.get('evenly_spaced_of', protocol['dialogues'])}, {each} of each."
+        f" File {head['data']['name']}, SHA-256 {head['data']['file_sha256'][:12]};"
         f" protocol {head['protocol_hash']}. Baselines take their replies from"
         f" {head['baselines']['train']}.",
         "",
