@@ -1,0 +1,103 @@
+"""Does the 95% interval cover in 95% of studies, and is nothing found where nothing is?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import stats
+
+from annotations.analysis.differences import difference_batch
+from annotations.analysis.estimate import LEVEL
+from annotations.analysis.synthetic import Design, draw_scores, expected_difference, layout
+
+STUDIES = 500
+MAIN = "main"
+DESIGNS = {
+    MAIN: Design(),
+    "few raters": Design(items=24, raters=6, per_task=3),
+    "small": Design(items=12, raters=6, per_task=4),
+    "many raters": Design(items=60, raters=40, per_task=3),
+    "raters alike": Design(item_arm=0.0, rater_arm=0.0),
+    "raters differ much": Design(raters=8, rater_arm=0.6),
+    "strong side bias, 20% missing": Design(side_bias=0.6, missing=0.2),
+}
+"""The first is the one the promise is about; the others show where it bends."""
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How the interval of a paired difference did in many studies of one design."""
+
+    name: str
+    design: Design
+    studies: int
+    truth: float
+    mean: float
+    """Mean of the estimates: near `truth` when nothing pulls them aside."""
+    covered: float
+    false_positives: float
+    """Share of studies without an effect in which p < 0.05."""
+    width: float
+    naive_covered: float
+    """Coverage of the interval that takes all answers as independent."""
+
+    @property
+    def error(self) -> float:
+        """Standard error of the share covered, were it 95%."""
+        return float(np.sqrt(LEVEL * (1 - LEVEL) / self.studies))
+
+
+def check(name: str, design: Design, studies: int = STUDIES, seed: int = 0) -> Coverage:
+    """Simulate studies with the effect of `design`, and as many without any."""
+    second, first = sorted(design.effects)
+    plan = layout(design)
+    truth = expected_difference(design, first, second)
+    scores = draw_scores(design, studies, seed)[:, :, ::-1]
+    means, spread = difference_batch(scores, plan.items, plan.raters)
+    reach = stats.t.ppf((1 + LEVEL) / 2, spread.df) * np.sqrt(spread.variance)
+    gaps = scores[:, :, 0] - scores[:, :, 1]
+    n = np.isfinite(gaps).sum(axis=1)
+    naive = stats.t.ppf((1 + LEVEL) / 2, n - 1) * np.nanstd(gaps, axis=1, ddof=1) / np.sqrt(n)
+    return Coverage(
+        name,
+        design,
+        studies,
+        truth,
+        float(means.mean()),
+        float((np.abs(means - truth) <= reach).mean()),
+        _false_positives(design, studies, seed + 1),
+        float(2 * reach.mean()),
+        float((np.abs(means - truth) <= naive).mean()),
+    )
+
+
+def _false_positives(design: Design, studies: int, seed: int) -> float:
+    """Share of studies of equal arms in which a difference is found."""
+    equal = replace(design, effects=dict.fromkeys(design.effects, 0.0))
+    plan = layout(equal)
+    means, spread = difference_batch(draw_scores(equal, studies, seed), plan.items, plan.raters)
+    p = 2 * stats.t.sf(np.abs(means) / np.sqrt(spread.variance), spread.df)
+    return float((p < 1 - LEVEL).mean())
+
+
+def report(studies: int = STUDIES, seed: int = 0) -> tuple[str, bool]:
+    """A table of all designs, and whether the main one keeps the promise."""
+    found = [check(name, design, studies, seed) for name, design in DESIGNS.items()]
+    lines = [
+        f"Coverage of the 95% interval of the paired difference, {studies} studies a design"
+        f" (seed {seed}; standard error {100 * found[0].error:.1f} points).",
+        "",
+        f"{'design':31} items raters k  truth  mean  covered  as if independent  found in nothing",
+    ]
+    lines += [
+        f"{one.name:31} {one.design.items:5d} {one.design.raters:6d} {one.design.per_task}"
+        f" {one.truth:6.3f} {one.mean:5.3f} {100 * one.covered:7.1f}%"
+        f" {100 * one.naive_covered:17.1f}% {100 * one.false_positives:16.1f}%"
+        for one in found
+    ]
+    main = found[0]
+    kept = 0.93 <= main.covered <= 0.97 and 0.03 <= main.false_positives <= 0.07
+    promise = "93% to 97% covered and 5% +/- 2 false positives in the main design"
+    lines += ["", f"{promise}: {'kept' if kept else 'NOT kept'}."]
+    return "\n".join(lines), kept

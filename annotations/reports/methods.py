@@ -1,0 +1,130 @@
+"""The methods paragraph and the versions, filled from what was analysed."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+
+from annotations.analysis.agreement import REPLICATES as AGREEMENT_REPLICATES
+from annotations.analysis.analyse import Analysis, KindResult, Size
+from annotations.analysis.bradley_terry import REPLICATES as STRENGTH_REPLICATES
+from annotations.analysis.calibration import REPLICATES as CALIBRATION_REPLICATES
+from annotations.analysis.differences import WITHIN_ITEM
+from annotations.values import RaterKind
+
+PACKAGES = ("esc-demo", "numpy", "scipy", "pandas")
+
+
+def methods(analysis: Analysis) -> tuple[str, ...]:
+    """Paragraphs that can stand in a paper; each names only what was done here."""
+    if not analysis.kinds:
+        return ("Nothing has been answered yet, so nothing was computed.",)
+    found = [" ".join(_sample(kind) for kind in analysis.kinds)]
+    found.append(_intervals(analysis))
+    for part in (_comparisons(analysis), _agreement(analysis), _judge(analysis)):
+        if part:
+            found.append(part)
+    return tuple(found)
+
+
+def _sample(kind: KindResult) -> str:
+    """Who answered what."""
+    size = kind.size
+    who = _counted(size.raters, "person", "people")
+    if size.kind is RaterKind.JUDGE:
+        who = _counted(size.raters, "automatic judge", "automatic judges")
+    parts = []
+    if size.ratings:
+        gone = size.ratings - size.scored
+        parts.append(f"gave {size.ratings} ratings from 0 to 5, {gone} of them without a score")
+    if size.preferences:
+        parts.append(_compared(size))
+    return f"{who[0].upper()}{who[1:]} {' and '.join(parts)}, on {size.items} items."
+
+
+def _compared(size: Size) -> str:
+    return f"made {size.preferences} comparisons of two replies"
+
+
+def _intervals(analysis: Analysis) -> str:
+    """How means and their differences got their intervals."""
+    text = (
+        "Intervals are 95%. Those of means and differences are clustered by item and by rater"
+        " (Cameron, Gelbach and Miller, 2011), with t quantiles at Satterthwaite degrees of"
+        " freedom; shares use Korn and Graubard's interval at the effective number of answers"
+        " so implied."
+    )
+    if any(kind.size.raters == 1 for kind in analysis.kinds):
+        text += (
+            " Where there is one rater, only items are clusters, and results hold for that"
+            " rater alone."
+        )
+    return text
+
+
+def _comparisons(analysis: Analysis) -> str:
+    """Paired differences and models."""
+    found = [one for kind in analysis.kinds for one in kind.differences]
+    if len(analysis.arms) < 2:
+        return "There is one arm, so nothing is compared."
+    text = []
+    if found:
+        pairing = "scores of the same rater on the same item"
+        if any(one.how == WITHIN_ITEM for one in found):
+            pairing += " (or, where no rater saw both, an item's mean scores)"
+        text.append(
+            f"Arms were compared by {pairing}, with Holm's (1979) correction over the"
+            f" {len(analysis.dimensions)} dimensions of each pair of arms."
+        )
+    if any(kind.bradley_terry.strengths for kind in analysis.kinds):
+        text.append(
+            "Preferences were also fitted with the Bradley-Terry model with ties (Davidson, 1970)"
+            " and terms for length and side where recorded; its intervals are percentiles of"
+            f" {STRENGTH_REPLICATES} reweightings of items and raters (Owen and Eckles, 2012)."
+            " 'Both bad' counts as a tie in it."
+        )
+    tried = [model for kind in analysis.kinds for model in kind.mixed if model.effects]
+    if tried:
+        fitted = sum(bool(model.spreads) for model in tried)
+        text.append(
+            f"A linear mixed-effects model with crossed random items and raters was tried for"
+            f" {len(tried)} sets of ratings and converged for {fitted}."
+        )
+    return " ".join(text)
+
+
+def _agreement(analysis: Analysis) -> str:
+    """Coefficients of agreement."""
+    if not any(kind.agreement for kind in analysis.kinds):
+        return ""
+    return (
+        "Agreement is Krippendorff's alpha for ordinal data and quadratically weighted kappa,"
+        " pooled over pairs of raters, with percentile intervals from"
+        f" {AGREEMENT_REPLICATES} resamples of items."
+    )
+
+
+def _judge(analysis: Analysis) -> str:
+    """How the judge was held against people."""
+    if not analysis.calibration:
+        return ""
+    return (
+        "The judge was held against people on the replies both rated: rank correlations are with"
+        " the people's mean of a reply, with intervals from"
+        f" {CALIBRATION_REPLICATES} resamples of items."
+    )
+
+
+def versions(analysis: Analysis) -> tuple[tuple[str, str], ...]:
+    """What computed the report."""
+    found = [("Python", platform.python_version())]
+    for name in PACKAGES:
+        try:
+            found.append((name, metadata.version(name)))
+        except metadata.PackageNotFoundError:
+            continue
+    return (*found, ("seed of the resamples", str(analysis.seed)))
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"

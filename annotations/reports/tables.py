@@ -1,0 +1,238 @@
+"""The results as tables: cells that know their interval, before any is written down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from annotations.analysis.analyse import Analysis, KindResult
+from annotations.analysis.estimate import Estimate
+from annotations.values import HIGHEST_SCORE, RaterKind
+
+PEOPLE = {RaterKind.HUMAN: "People", RaterKind.JUDGE: "Judge"}
+
+
+@dataclass(frozen=True)
+class PValue:
+    """A p value."""
+
+    value: float | None
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return "–"  # noqa: RUF001
+        return "<0.001" if self.value < 0.001 else f"{self.value:.3f}"
+
+
+@dataclass(frozen=True)
+class Percent:
+    """A share, shown in percent."""
+
+    share: Estimate
+
+
+Cell = str | int | Estimate | Percent | PValue
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table; `id` names its files."""
+
+    id: str
+    caption: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    note: str = ""
+
+
+def dimension_title(name: str) -> str:
+    """A dimension as a heading."""
+    return name.replace("_", " ").capitalize()
+
+
+def tables(analysis: Analysis) -> tuple[Table, ...]:
+    """Every table that has rows, in the order of the report."""
+    found: list[Table] = []
+    for kind in analysis.kinds:
+        found += _of_kind(kind)
+    if analysis.calibration:
+        found += [_calibration(analysis), *_confusions(analysis)]
+    if analysis.checks:
+        found.append(
+            Table(
+                "judge-checks",
+                "What is known to lead judges astray",
+                ("Rater", "Check", "Estimate", "What it is"),
+                tuple(
+                    (one.rater, one.name, _as_share(one.name, one.estimate), one.meaning)
+                    for one in analysis.checks
+                ),
+            )
+        )
+    return tuple(table for table in found if table.rows)
+
+
+def _as_share(name: str, one: Estimate) -> Cell:
+    """Checks that are shares are shown in percent."""
+    shares = name in ("order flips", "test-retest") or name.startswith("control")
+    return Percent(one) if shares and one.value is not None else one
+
+
+def _of_kind(kind: KindResult) -> Iterator[Table]:
+    """The tables of people, or of judges."""
+    who, key = PEOPLE[kind.size.kind], kind.size.kind.value
+    yield Table(
+        f"{key}-means",
+        f"{who}: mean score (0-5) of each arm",
+        ("Arm", "Dimension", "Mean", *(str(point) for point in range(HIGHEST_SCORE + 1))),
+        tuple((one.arm, one.dimension, one.mean, *one.counts) for one in kind.means),
+        "The six columns on the right count how often each score was given.",
+    )
+    yield Table(
+        f"{key}-differences",
+        f"{who}: paired differences between arms, in points",
+        ("Comparison", "Dimension", "Difference", "p", "p (Holm)", "Paired by"),
+        tuple(
+            (
+                f"{one.first} − {one.second}",  # noqa: RUF001 (a minus sign)
+                one.dimension,
+                one.difference,
+                PValue(one.difference.p),
+                PValue(one.p_holm),
+                one.how,
+            )
+            for one in kind.differences
+        ),
+        "Holm's correction is over the dimensions of a comparison.",
+    )
+    yield Table(
+        f"{key}-wins",
+        f"{who}: preferences",
+        ("Comparison", "Win", "Tie", "Both bad", "Loss", "Win + ½ tie", "p", "Left won"),
+        tuple(
+            (
+                f"{one.first} vs {one.second}",
+                *(Percent(part) for part in (one.win, one.tie, one.both_bad, one.loss, one.score)),
+                PValue(one.score.p),
+                Percent(one.left),
+            )
+            for one in kind.win_rates
+        ),
+        "Win and loss are the first arm's. p is against one half. 'Left won' is of decided ones.",
+    )
+    strengths = kind.bradley_terry
+    rows = [(f"strength of {arm}", one) for arm, one in strengths.strengths]
+    rows += [
+        (name, one)
+        for name, one in (
+            ("ties (log ν)", strengths.tie),  # noqa: RUF001 (Davidson's letter)
+            ("length, per doubling of words", strengths.length),
+            ("left side", strengths.left),
+        )
+        if strengths.strengths
+    ]
+    if kind.size.preferences and not strengths.strengths:
+        rows = [("not fitted", strengths.tie)]
+    yield Table(
+        f"{key}-strengths",
+        f"{who}: Bradley-Terry model with ties, log-odds",
+        ("Term", "Estimate"),
+        tuple(rows),
+        strengths.note if strengths.strengths else "",
+    )
+    yield _mixed(kind, who, key)
+    yield Table(
+        f"{key}-agreement",
+        f"{who}: agreement between raters",
+        ("Dimension", "Krippendorff's alpha (ordinal)", "Weighted kappa (quadratic)"),
+        tuple((one.dimension, one.alpha, one.kappa) for one in kind.agreement),
+        "n counts replies.",
+    )
+    yield Table(
+        f"{key}-missing",
+        f"{who}: answers without a score",
+        ("By", "Group", "Missing"),
+        tuple((one.by, one.value, Percent(one.share)) for one in kind.missing),
+    )
+    yield Table(
+        f"{key}-bounds",
+        f"{who}: differences if every missing score had been extreme",
+        ("Comparison", "Dimension", "Missing", "Worst case", "Best case"),
+        tuple(
+            (
+                f"{one.first} − {one.second}",  # noqa: RUF001 (a minus sign)
+                one.dimension,
+                one.missing,
+                one.worst,
+                one.best,
+            )
+            for one in kind.bounds
+        ),
+        "Worst: missing scores of the first arm are 0 and of the second 5; best: the reverse.",
+    )
+
+
+def _mixed(kind: KindResult, who: str, key: str) -> Table:
+    """The mixed models: effects against the reference, and how much raters and items differ."""
+    rows: list[tuple[Cell, ...]] = []
+    for model in kind.mixed:
+        spread = "; ".join(f"{name} {sd:.2f}" for name, sd in model.spreads)
+        rows += [
+            (
+                model.dimension,
+                f"{arm} − {model.reference}",  # noqa: RUF001 (a minus sign)
+                effect,
+                PValue(effect.p),
+                spread or "–",  # noqa: RUF001
+                model.note,
+            )
+            for arm, effect in model.effects
+        ]
+    return Table(
+        f"{key}-mixed",
+        f"{who}: mixed-effects model",
+        ("Dimension", "Effect", "Points", "p", "Standard deviations", "Note"),
+        tuple(rows),
+        "Arms fixed; items, raters and their departures for each arm random (REML).",
+    )
+
+
+def _calibration(analysis: Analysis) -> Table:
+    """The calibration card."""
+    return Table(
+        "calibration",
+        "The judge against people",
+        (
+            "Judge", "Dimension", "Kappa with people", "Kappa among people", "Spearman",
+            "Kendall", "Bias (judge − people)",  # noqa: RUF001
+        ),
+        tuple(
+            (
+                one.judge,
+                one.dimension,
+                one.kappa,
+                one.human_kappa,
+                one.spearman,
+                one.kendall,
+                one.bias,
+            )
+            for one in analysis.calibration
+        ),
+        "Kappa is quadratically weighted; n counts replies rated by both.",
+    )  # fmt: skip
+
+
+def _confusions(analysis: Analysis) -> Iterator[Table]:
+    """How often a person's score met each of the judge's."""
+    heads = ("Person gave", *(f"judge {point}" for point in range(HIGHEST_SCORE + 1)))
+    for at, one in enumerate(analysis.calibration):
+        rows: tuple[tuple[Cell, ...], ...] = tuple(
+            (str(point), *counts) for point, counts in enumerate(one.confusion)
+        )
+        yield Table(
+            f"confusion-{at + 1}-{one.dimension}",
+            f"{one.judge}, {one.dimension}: a person's score against the judge's",
+            heads,
+            rows,
+            "Counts of pairs of one person's and the judge's score for the same reply.",
+        )

@@ -1,0 +1,178 @@
+"""The report: from files on the command line, and from answers that allow little."""
+
+import csv
+import re
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from annotations.analysis import PlanView, analyse, read_plan, tidy
+from annotations.analysis.missing import bounds, missing_shares
+from annotations.analysis.plan import primary
+from annotations.analysis.synthetic import Design, make_study
+from annotations.cli import app
+from annotations.reports import make_document, to_page, to_text, write_report
+from annotations.reports.formats import to_latex
+from annotations.reports.table12 import table12_latex
+from annotations.values import RaterKind
+from esc_demo.errors import BadInput, ConfigError
+
+RATING = ["rater", "item", "arm", "dimension", "score"]
+PAIR = ["rater", "item", "arm_a", "arm_b", "choice"]
+
+
+@pytest.fixture(scope="module")
+def study():
+    return make_study(Design(items=12, raters=6, per_task=4), 5)
+
+
+@pytest.fixture(scope="module")
+def analysis(study):
+    return analyse(study, PlanView("comforting", "lora", "base"))
+
+
+def rated(*rows):
+    return pd.DataFrame(list(rows), columns=RATING)
+
+
+def compared(*rows):
+    return pd.DataFrame(list(rows), columns=PAIR)
+
+
+def test_files_become_a_report(study, tmp_path):
+    ratings = study.ratings.rename(columns={"words": "reply_words"})
+    ratings.to_csv(tmp_path / "r.csv", index=False)
+    study.preferences.to_csv(tmp_path / "p.csv", index=False)
+    (tmp_path / "plan.yaml").write_text("primary: {outcome: preference, arms: [base, lora]}\n")
+    command = ["report", "--ratings", str(tmp_path / "r.csv"), "--out", str(tmp_path / "out")]
+    command += ["--preferences", str(tmp_path / "p.csv"), "--plan", str(tmp_path / "plan.yaml")]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    page = (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert "lora against base: preference" in page and "Pre-registered" in page
+    with (tmp_path / "out" / "tables" / "table12.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["system"] for row in rows] == ["base", "lora"]
+    mean = study.ratings[
+        (study.ratings["arm"] == "lora")
+        & (study.ratings["dimension"] == "comforting")
+        & (study.ratings["rater_kind"] == "judge")
+    ]["score"].mean()
+    assert float(rows[1]["judge: comforting"]) == pytest.approx(mean)
+    assert float(rows[1]["judge: comforting low"]) < mean < float(rows[1]["judge: comforting high"])
+
+
+def test_the_page_loads_nothing_and_orders_its_parts(analysis):
+    page = to_page(make_document(analysis, "A <study> & more"))
+    assert "<title>A &lt;study&gt; &amp; more</title>" in page
+    assert not re.search(r"(src|href)=[\"'](?!#)|url\(|@import|<script", page)
+    assert page.index("Pre-registered") < page.index("Exploratory") < page.index('id="methods"')
+    assert page.count("<svg") >= 10 and page.count("<caption>") == page.count("<table>")
+    for count in ("6 people", "1 automatic judge", "on 12 items"):
+        assert count in page.lower()
+
+
+def test_no_estimate_is_shown_without_interval_and_n(analysis):
+    text = to_text(make_document(analysis, "x"))
+    table = text[text.index("Mean scores") : text.index("## Tables")]
+    cells = [
+        cell for line in table.splitlines() if line.startswith("| ") for cell in line.split("|")
+    ]
+    numbers = [cell for cell in cells if re.match(r" \d\.\d\d", cell)]
+    assert len(numbers) == 16
+    assert all(re.search(r"\[.*\] \(n=\d+, 12 items, \d raters?", one) for one in numbers)
+
+
+def test_table_12_in_latex(analysis):
+    text = table12_latex(analysis)
+    assert r"\multicolumn{4}{c}{People} & \multicolumn{4}{c}{Judge}" in text
+    assert r"\cmidrule(lr){2-5}\cmidrule(lr){6-9}" in text
+    rows = [line for line in text.splitlines() if line.startswith(("base", "lora"))]
+    assert [row.count(" & ") for row in rows] == [8, 8]
+    assert sum(row.count(r"\textbf") for row in rows) >= 8
+    assert to_latex(make_document(analysis, "x").tables[0]).count(r"\begin{tabular}") == 1
+
+
+@pytest.mark.parametrize(
+    ("ratings", "preferences", "said"),
+    [
+        (None, None, "There are no answers yet"),
+        (rated(("a", "1", "x", "comforting", 3)), None, "There is one arm (x)"),
+        (rated(("a", "1", "x", "comforting", 3), ("a", "2", "y", "comforting", 3)), None,
+         "undefined: one rater"),
+        (rated(("a", "1", "x", "comforting", 3), ("a", "1", "y", "comforting", 3),
+               ("b", "1", "x", "comforting", 3), ("b", "1", "y", "comforting", 3)), None,
+         "the answers do not vary"),
+        (rated(("a", "1", "x", "comforting", None), ("a", "1", "y", "comforting", None)), None,
+         "2 of them without a score"),
+        (None, compared(("a", "1", "x", "y", "tie"), ("b", "2", "x", "y", "tie")),
+         "every comparison is a tie"),
+        (None, compared(("a", "1", "x", "y", "x")), "100% "),
+    ],
+)  # fmt: skip
+def test_little_can_be_said_but_it_is_said(ratings, preferences, said, tmp_path):
+    plan = PlanView("comforting", "x", "y") if ratings is not None and len(ratings) > 1 else None
+    found = analyse(tidy(ratings, preferences), plan)
+    paths = write_report(found, tmp_path, "Little")
+    assert said in (tmp_path / "report.md").read_text("utf-8")
+    assert said.split(" (")[0] in (tmp_path / "report.html").read_text("utf-8") or said == "100% "
+    assert all(path.exists() for path in paths)
+
+
+def test_a_plan_names_what_exists(study, tmp_path):
+    with pytest.raises(BadInput, match="'lorra'; the answers have base, lora"):
+        primary(study, PlanView("comforting", "lorra", "base"))
+    with pytest.raises(BadInput, match="outcome is 'fluency'"):
+        primary(study, PlanView("fluency", "lora", "base"))
+    path = tmp_path / "plan.yaml"
+    path.write_text("primary: {outcome: comforting, arm: [base, lora]}\n")
+    with pytest.raises(ConfigError, match=r"primary\.arm"):
+        read_plan(path)
+    path.write_text(
+        "plan:\n  primary: {outcome: comforting, arms: [base, lora]}\n  participants: 3\n"
+    )
+    assert read_plan(path) == PlanView("comforting", "lora", "base")
+
+
+def test_the_primary_result_turns_with_its_arms(study):
+    one = primary(study, PlanView("comforting", "lora", "base"))
+    other = primary(study, PlanView("comforting", "base", "lora"))
+    assert one.result.value == pytest.approx(-other.result.value)
+    assert one.bounds.worst.value == pytest.approx(-other.bounds.best.value)
+    assert one.bounds.worst.value <= one.result.value <= one.bounds.best.value
+
+
+def test_missing_scores_are_counted_where_they_are():
+    rows = [
+        (f"r{r}", str(i), arm, "comforting", None if (arm, i) == ("x", 0) else 3 + (arm == "x"))
+        for r in range(3)
+        for i in range(4)
+        for arm in "xy"
+    ]
+    frame = rated(*rows).assign(crisis=lambda table: table["item"] == "0")
+    frames = tidy(frame)
+    shares = {(one.by, one.value): one.share.value for one in missing_shares(frames)}
+    assert shares["arm", "x"] == pytest.approx(0.25)
+    assert shares["arm", "y"] == 0
+    assert shares["crisis", "yes"] == pytest.approx(0.5)
+    found = bounds(frames)[0]
+    assert (found.first, found.missing) == ("y", 3)
+    # y - x is -1 on three items; on the fourth y is 3 and x is 5 or 0.
+    assert found.worst.value == pytest.approx((-1 * 3 + 3 - 5) / 4)
+    assert found.best.value == pytest.approx((-1 * 3 + 3 - 0) / 4)
+
+
+def test_strata_are_analysed_apart(study):
+    part = analyse(study, stratum="work")
+    assert part.of(RaterKind.HUMAN).size.items == 6
+    assert "Only the stratum 'work'." in to_text(make_document(part, "x"))
+
+
+def test_one_answer_a_question():
+    with pytest.raises(BadInput, match="'a' rated item '1' \\(comforting\\) twice"):
+        tidy(rated(("a", "1", "x", "comforting", 3), ("a", "1", "x", "comforting", 4)))
+    with pytest.raises(BadInput, match="off the scale of 0 to 5"):
+        tidy(rated(("a", "1", "x", "comforting", 6)))
+    with pytest.raises(BadInput, match="no column 'arm'"):
+        tidy(pd.DataFrame({"rater": ["a"], "item": ["1"]}))
