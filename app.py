@@ -17,8 +17,9 @@ def main() -> int:
     try:
         settings = get_settings()
         registry = make_registry(settings, pace_s=SCRIPTED_PACE_S)
-        page = build_app(settings, Store(settings.database_url), registry)
-        serve(page, settings)
+        store = Store(settings.database_url)
+        page = build_app(settings, store, registry)
+        serve(page, settings, store, registry)
     except EscError as error:
         print(f"Cannot start. {error}", file=sys.stderr)
         return 2

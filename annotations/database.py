@@ -164,16 +164,22 @@ def _prepare_sqlite(engine: Engine, busy_ms: int) -> None:
 
 def is_locked(error: BaseException) -> bool:
     """Whether `error` means that somebody else is writing just now."""
+    if _postgresql_state(error) in {"40001", "40P01", "55P03"}:  # serialisation, deadlock, lock
+        return True
     return sqlite_name(error).startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
 
 
 def is_clash(error: BaseException) -> bool:
     """Whether `error` means that a row with the same key was already there."""
-    state = getattr(getattr(error, "orig", None), "sqlstate", None)  # PostgreSQL
-    return state == "23505" or sqlite_name(error) in {
+    return _postgresql_state(error) == "23505" or sqlite_name(error) in {
         "SQLITE_CONSTRAINT_PRIMARYKEY",
         "SQLITE_CONSTRAINT_UNIQUE",
     }
+
+
+def _postgresql_state(error: BaseException) -> str | None:
+    """PostgreSQL's code of the error; None for any other error."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None)
 
 
 @retry(

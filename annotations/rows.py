@@ -16,6 +16,7 @@ from annotations.values import (
     RatingStatus,
     RatingView,
     Score,
+    StudyDimension,
 )
 from esc_demo.contexts import ContextSpec
 from esc_demo.dialogue import Message, Role, Turn, UserProfile
@@ -173,7 +174,9 @@ def _template_of(parts: Mapping[str, str]) -> PromptTemplate:
     return PromptTemplate(frozenset(texts), tuple(sorted(edits)))
 
 
-def rating_rows(submission_id: str, scores: Mapping[Dimension, Score]) -> list[Rating]:
+def rating_rows(
+    submission_id: str, scores: Mapping[Dimension, Score] | Mapping[StudyDimension, Score]
+) -> list[Rating]:
     """One row per dimension."""
     return [
         Rating(

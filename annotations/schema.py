@@ -2,130 +2,53 @@
 
 Table models do not validate what they are given: forms do, at the border (`forms.py`), and
 the CHECK constraints here refuse whatever slips past them. `migrations` builds the same
-tables; a test compares the two.
+tables; a test compares the two. The tables of studies are in `schema_study.py`.
 """
 
-import uuid
-from collections.abc import Iterable
-from datetime import UTC, datetime
-from enum import StrEnum
-from typing import Any
+from datetime import datetime
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    CheckConstraint,
-    Column,
-    Enum,
-    ForeignKey,
-    ForeignKeyConstraint,
-    Index,
-    String,
-    Text,
-    UniqueConstraint,
-    text,
-)
+from sqlalchemy import BigInteger, Column, ForeignKey, String, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
+import annotations.schema_study  # noqa: F401  ratings refer to its tables
+from annotations.columns import (
+    ID,
+    RATER_SQL,
+    at_least,
+    check,
+    enum_type,
+    first_only,
+    json_field,
+    new_id,
+    one_of,
+    same_rater,
+    text_field,
+    utc_now,
+)
 from annotations.values import (
     Choice,
-    Dimension,
     GenerationStatus,
     Origin,
     RaterKind,
     RatingStatus,
+    StudyDimension,
 )
 from esc_demo.contexts import ContextKind, Scope
 from esc_demo.engine import HistoryPolicy
 from esc_demo.models import FinishReason
-
-# Names that do not depend on the database, so that later migrations can refer to them.
-NAMING = {
-    "pk": "pk_%(table_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-}
-SQLModel.metadata.naming_convention = NAMING
-
-ID = String(64)
-"""Our own ids are 32 hex digits; a nonce sent by a client may be up to 64 characters long."""
-
-RATER_SQL = "length(rater_id) BETWEEN 1 AND 64"
-
-
-def new_id() -> str:
-    """A random id: 32 hex digits."""
-    return uuid.uuid4().hex
-
-
-def utc_now() -> datetime:
-    """The present moment, with its time zone."""
-    return datetime.now(UTC)
-
-
-def _enum(kind: type[StrEnum]) -> Enum:
-    """A text column that reads back as `kind`; the CHECK constraint beside it is ours."""
-    return Enum(
-        kind,
-        native_enum=False,
-        create_constraint=False,
-        length=16,
-        values_callable=lambda members: [member.value for member in members],
-    )
-
-
-def _check(name: str, sql: str) -> CheckConstraint:
-    return CheckConstraint(sql, name=name)
-
-
-def _one_of(column: str, values: Iterable[str]) -> CheckConstraint:
-    listed = ", ".join(f"'{value}'" for value in values)
-    return _check(column, f"{column} IN ({listed})")
-
-
-def _at_least(column: str, least: int) -> CheckConstraint:
-    return _check(column.strip('"'), f"{column} >= {least}")
-
-
-def _first_only(name: str, *columns: str) -> Index:
-    """At most one row per key supersedes nothing, so two first answers cannot both count."""
-    where = text("supersedes IS NULL")
-    return Index(name, *columns, unique=True, sqlite_where=where, postgresql_where=where)
-
-
-def _same_rater(table: str, judged: str) -> tuple[ForeignKeyConstraint, UniqueConstraint]:
-    """A row supersedes only an answer of the same rater about the same thing.
-
-    The rest of the key goes along with the id, so nobody can take back another one's answer.
-    """
-    rest = (judged, "rater_kind", "rater_id")
-    mine = ("id", *rest)
-    other = [f"{table}.{column}" for column in mine]
-    return ForeignKeyConstraint(("supersedes", *rest), other), UniqueConstraint(*mine)
-
-
-def _text(**options: Any) -> Any:
-    return Field(sa_type=Text, **options)
-
-
-def _json(**options: Any) -> Any:
-    """A JSON column in which None is SQL's NULL, not JSON's null."""
-    return Field(sa_type=JSON(none_as_null=True), **options)  # type: ignore[call-overload]
 
 
 class Conversation(SQLModel, table=True):
     """One conversation, on the page or in a study."""
 
     __tablename__ = "conversation"
-    __table_args__ = (_one_of("origin", Origin), _one_of("history_policy", HistoryPolicy))
+    __table_args__ = (one_of("origin", Origin), one_of("history_policy", HistoryPolicy))
 
     id: str = Field(default_factory=new_id, primary_key=True, sa_type=ID)
     created_at: datetime = Field(default_factory=utc_now)
     app_version: str = Field(sa_type=String(64))
-    origin: Origin = Field(sa_type=_enum(Origin))
-    history_policy: HistoryPolicy = Field(sa_type=_enum(HistoryPolicy))
+    origin: Origin = Field(sa_type=enum_type(Origin))
+    history_policy: HistoryPolicy = Field(sa_type=enum_type(HistoryPolicy))
 
 
 class Turn(SQLModel, table=True):
@@ -137,20 +60,20 @@ class Turn(SQLModel, table=True):
     __tablename__ = "turn"
     __table_args__ = (
         UniqueConstraint("conversation_id", "position", "revision"),
-        _one_of("history_policy", HistoryPolicy),
-        _at_least("position", 0),
-        _at_least("revision", 0),
+        one_of("history_policy", HistoryPolicy),
+        at_least("position", 0),
+        at_least("revision", 0),
         # Only an edited message supersedes another one.
-        _check("edited", "(revision = 0) = (supersedes IS NULL)"),
-        _check("not_empty", "length(seeker_text) > 0"),
+        check("edited", "(revision = 0) = (supersedes IS NULL)"),
+        check("not_empty", "length(seeker_text) > 0"),
     )
 
     id: str = Field(default_factory=new_id, primary_key=True, sa_type=ID)
     conversation_id: str = Field(foreign_key="conversation.id", sa_type=ID)
     position: int
     revision: int = 0
-    seeker_text: str = _text()
-    history_policy: HistoryPolicy = Field(sa_type=_enum(HistoryPolicy))
+    seeker_text: str = text_field()
+    history_policy: HistoryPolicy = Field(sa_type=enum_type(HistoryPolicy))
     supersedes: str | None = Field(default=None, foreign_key="turn.id", sa_type=ID)
     chosen_generation_id: str | None = Field(
         default=None,
@@ -177,21 +100,21 @@ class Generation(SQLModel, table=True):
     __tablename__ = "generation"
     __table_args__ = (
         UniqueConstraint("turn_id", "pane", "attempt"),
-        _one_of("status", GenerationStatus),
-        _one_of("context_kind", ContextKind),
-        _one_of("scope", Scope),
-        _one_of("history_policy", HistoryPolicy),
-        _one_of("finish_reason", FinishReason),
-        _check("pane", "pane BETWEEN 0 AND 3"),
-        _at_least("attempt", 0),
-        _at_least("last_k", 1),
-        _check("temperature", "temperature BETWEEN 0 AND 2"),
-        _check("top_p", "top_p > 0 AND top_p <= 1"),
-        _check("top_k", "top_k BETWEEN 0 AND 1000"),
-        _check("max_new_tokens", "max_new_tokens BETWEEN 1 AND 1024"),
-        _at_least("seed", 0),
+        one_of("status", GenerationStatus),
+        one_of("context_kind", ContextKind),
+        one_of("scope", Scope),
+        one_of("history_policy", HistoryPolicy),
+        one_of("finish_reason", FinishReason),
+        check("pane", "pane BETWEEN 0 AND 3"),
+        at_least("attempt", 0),
+        at_least("last_k", 1),
+        check("temperature", "temperature BETWEEN 0 AND 2"),
+        check("top_p", "top_p > 0 AND top_p <= 1"),
+        check("top_k", "top_k BETWEEN 0 AND 1000"),
+        check("max_new_tokens", "max_new_tokens BETWEEN 1 AND 1024"),
+        at_least("seed", 0),
         *(
-            _at_least(column, 0)
+            at_least(column, 0)
             for column in (
                 "new_tokens",
                 "prompt_tokens",
@@ -204,12 +127,12 @@ class Generation(SQLModel, table=True):
                 "seconds",
             )
         ),
-        _check("error", "(status = 'failed') = (error IS NOT NULL)"),
-        _check("done_has_end", "status <> 'done' OR finish_reason IS NOT NULL"),
-        _check("done_has_prompt", "status <> 'done' OR messages IS NOT NULL"),
+        check("error", "(status = 'failed') = (error IS NOT NULL)"),
+        check("done_has_end", "status <> 'done' OR finish_reason IS NOT NULL"),
+        check("done_has_prompt", "status <> 'done' OR messages IS NOT NULL"),
         # What is known of the prompt and of the ending is known as a whole or not at all.
         *(
-            _check(f"{column.strip(chr(34))}_known", f"({column} IS NULL) = ({whole} IS NULL)")
+            check(f"{column.strip(chr(34))}_known", f"({column} IS NULL) = ({whole} IS NULL)")
             for whole, columns in (
                 (
                     "messages",
@@ -233,28 +156,28 @@ class Generation(SQLModel, table=True):
     turn_id: str = Field(foreign_key="turn.id", sa_type=ID)
     pane: int
     attempt: int
-    status: GenerationStatus = Field(sa_type=_enum(GenerationStatus))
+    status: GenerationStatus = Field(sa_type=enum_type(GenerationStatus))
     model_id: str = Field(sa_type=String(128))
     model_revision: str | None = Field(default=None, sa_type=String(128))
     template_hash: str | None = Field(default=None, sa_type=String(128))
     prompt_hash: str = Field(sa_type=String(64))
-    prompt_parts: dict[str, str] = _json(nullable=False)
-    messages: list[dict[str, str]] | None = _json(default=None, nullable=True)
-    raw_turns: list[dict[str, str]] = _json(nullable=False)
-    profile: dict[str, str] = _json(nullable=False)
-    context_kind: ContextKind = Field(sa_type=_enum(ContextKind))
+    prompt_parts: dict[str, str] = json_field(nullable=False)
+    messages: list[dict[str, str]] | None = json_field(default=None, nullable=True)
+    raw_turns: list[dict[str, str]] = json_field(nullable=False)
+    profile: dict[str, str] = json_field(nullable=False)
+    context_kind: ContextKind = Field(sa_type=enum_type(ContextKind))
     keep_negation: bool
-    scope: Scope = Field(sa_type=_enum(Scope))
+    scope: Scope = Field(sa_type=enum_type(Scope))
     last_k: int | None = None
-    history_policy: HistoryPolicy = Field(sa_type=_enum(HistoryPolicy))
+    history_policy: HistoryPolicy = Field(sa_type=enum_type(HistoryPolicy))
     temperature: float
     top_p: float
     top_k: int
     max_new_tokens: int
     seed: int = Field(sa_type=BigInteger)
-    reply: str = _text()
-    finish_reason: FinishReason | None = Field(default=None, sa_type=_enum(FinishReason))
-    error: str | None = _text(default=None)
+    reply: str = text_field()
+    finish_reason: FinishReason | None = Field(default=None, sa_type=enum_type(FinishReason))
+    error: str | None = text_field(default=None)
     new_tokens: int | None = None
     prompt_tokens: int | None = None
     prompt_tokens_raw: int | None = None
@@ -268,23 +191,39 @@ class Generation(SQLModel, table=True):
 
 
 class RatingSubmission(SQLModel, table=True):
-    """One rater's answers about one generation. Append-only; a later one may supersede it."""
+    """One rater's answers about one reply. Append-only; a later one may supersede it.
+
+    The reply is a generation of the page, or a reply of a study within one assignment.
+    """
 
     __tablename__ = "rating_submission"
     __table_args__ = (
-        _one_of("rater_kind", RaterKind),
-        _check("rater_id", RATER_SQL),
-        _check("comment", "length(comment) <= 2000"),
-        _check("not_itself", "supersedes <> id"),
-        _first_only("uq_rating_submission_first", "generation_id", "rater_kind", "rater_id"),
-        *_same_rater("rating_submission", "generation_id"),
+        one_of("rater_kind", RaterKind),
+        check("rater_id", RATER_SQL),
+        check("comment", "length(comment) <= 2000"),
+        check("not_itself", "supersedes <> id"),
+        check("one_reply", "(generation_id IS NULL) = (reply_id IS NOT NULL)"),
+        check("in_study", "(reply_id IS NULL) = (assignment_id IS NULL)"),
+        first_only("uq_rating_submission_first", "generation_id", "rater_kind", "rater_id"),
+        first_only(
+            "uq_rating_submission_study_first",
+            *("assignment_id", "reply_id", "rater_kind", "rater_id"),
+        ),
+        *same_rater("rating_submission", "generation_id"),
+        *same_rater("rating_submission", "assignment_id", "reply_id", study=True),
     )
 
     id: str = Field(primary_key=True, sa_type=ID)
-    generation_id: str = Field(foreign_key="generation.id", sa_type=ID, index=True)
+    generation_id: str | None = Field(
+        default=None, foreign_key="generation.id", sa_type=ID, index=True
+    )
+    assignment_id: str | None = Field(
+        default=None, foreign_key="study_assignment.id", sa_type=ID, index=True
+    )
+    reply_id: str | None = Field(default=None, foreign_key="study_reply.id", sa_type=ID)
     rater_id: str = Field(sa_type=String(64))
-    rater_kind: RaterKind = Field(sa_type=_enum(RaterKind))
-    comment: str = _text()
+    rater_kind: RaterKind = Field(sa_type=enum_type(RaterKind))
+    comment: str = text_field()
     scales_version: int
     supersedes: str | None = Field(default=None, unique=True, sa_type=ID)
     created_at: datetime = Field(default_factory=utc_now)
@@ -296,9 +235,9 @@ class Rating(SQLModel, table=True):
     __tablename__ = "rating"
     __table_args__ = (
         UniqueConstraint("submission_id", "dimension"),
-        _one_of("dimension", Dimension),
+        one_of("dimension", StudyDimension),
         # IN rather than BETWEEN, because SQLite would take 4.5 for an integer column.
-        _check(
+        check(
             "score",
             "(status = 'scored' AND score IS NOT NULL AND score IN (0, 1, 2, 3, 4, 5))"
             " OR (status = 'cannot_judge' AND score IS NULL)",
@@ -307,36 +246,55 @@ class Rating(SQLModel, table=True):
 
     id: int | None = Field(default=None, primary_key=True)
     submission_id: str = Field(foreign_key="rating_submission.id", sa_type=ID)
-    dimension: Dimension = Field(sa_type=_enum(Dimension))
-    status: RatingStatus = Field(sa_type=_enum(RatingStatus))
+    dimension: StudyDimension = Field(sa_type=enum_type(StudyDimension))
+    status: RatingStatus = Field(sa_type=enum_type(RatingStatus))
     score: int | None = None
 
 
 class Preference(SQLModel, table=True):
-    """Which of several replies to one message a rater prefers. Append-only."""
+    """Which of several replies to one message a rater prefers. Append-only.
+
+    In a study `compared` and `preferred_reply_id` are ids of study replies, in the shown order.
+    """
 
     __tablename__ = "preference"
     __table_args__ = (
-        _one_of("rater_kind", RaterKind),
-        _one_of("choice", Choice),
-        _check("rater_id", RATER_SQL),
-        _check("comment", "length(comment) <= 2000"),
-        _check("preferred", "(choice = 'generation') = (preferred_generation_id IS NOT NULL)"),
-        _check("not_itself", "supersedes <> id"),
-        _first_only("uq_preference_first", "turn_id", "rater_kind", "rater_id"),
-        *_same_rater("preference", "turn_id"),
+        one_of("rater_kind", RaterKind),
+        one_of("choice", Choice),
+        check("rater_id", RATER_SQL),
+        check("comment", "length(comment) <= 2000"),
+        check("not_itself", "supersedes <> id"),
+        check("one_place", "(turn_id IS NULL) = (assignment_id IS NOT NULL)"),
+        check(
+            "preferred",
+            "(choice = 'generation' AND turn_id IS NOT NULL)"
+            " = (preferred_generation_id IS NOT NULL)",
+        ),
+        check(
+            "preferred_reply",
+            "(choice = 'generation' AND assignment_id IS NOT NULL)"
+            " = (preferred_reply_id IS NOT NULL)",
+        ),
+        first_only("uq_preference_first", "turn_id", "rater_kind", "rater_id"),
+        first_only("uq_preference_study_first", "assignment_id", "rater_kind", "rater_id"),
+        *same_rater("preference", "turn_id"),
+        *same_rater("preference", "assignment_id", study=True),
     )
 
     id: str = Field(primary_key=True, sa_type=ID)
-    turn_id: str = Field(foreign_key="turn.id", sa_type=ID, index=True)
+    turn_id: str | None = Field(default=None, foreign_key="turn.id", sa_type=ID, index=True)
+    assignment_id: str | None = Field(
+        default=None, foreign_key="study_assignment.id", sa_type=ID, index=True
+    )
     rater_id: str = Field(sa_type=String(64))
-    rater_kind: RaterKind = Field(sa_type=_enum(RaterKind))
-    choice: Choice = Field(sa_type=_enum(Choice))
+    rater_kind: RaterKind = Field(sa_type=enum_type(RaterKind))
+    choice: Choice = Field(sa_type=enum_type(Choice))
     preferred_generation_id: str | None = Field(
         default=None, foreign_key="generation.id", sa_type=ID
     )
-    compared: list[str] = _json(nullable=False)
-    comment: str = _text()
+    preferred_reply_id: str | None = Field(default=None, foreign_key="study_reply.id", sa_type=ID)
+    compared: list[str] = json_field(nullable=False)
+    comment: str = text_field()
     scales_version: int
     supersedes: str | None = Field(default=None, unique=True, sa_type=ID)
     created_at: datetime = Field(default_factory=utc_now)

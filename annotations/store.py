@@ -6,17 +6,14 @@ Writers take their turn; one that finds the database locked tries again for a fe
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Self, TypeVar
 
 from sqlalchemy import func
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, SQLModel, select
 from sqlmodel.sql.expression import SelectOfScalar
-from tenacity import RetryCallState, Retrying, stop_after_delay, wait_random_exponential
 
-from annotations.database import BUSY_MS, explained, is_clash, is_locked, open_database
+from annotations.database import BUSY_MS, open_database
 from annotations.forms import PreferenceForm, RatingForm
 from annotations.rows import (
     generation_of,
@@ -34,6 +31,8 @@ from annotations.schema import (
     RatingSubmission,
     Turn,
 )
+from annotations.studies.desk import Desk
+from annotations.transactions import PATIENCE_S, Transactions
 from annotations.values import (
     Counts,
     GenerationRow,
@@ -44,16 +43,9 @@ from annotations.values import (
 )
 from esc_demo.dialogue import clean_message
 from esc_demo.engine import HistoryPolicy, Outcome, Request
-from esc_demo.errors import BadInput, StorageError
+from esc_demo.errors import BadInput
 
-T = TypeVar("T")
 Row = TypeVar("Row", bound=SQLModel)
-
-PATIENCE_S = 6.0
-"""How long a writer goes on trying when the database is locked."""
-
-_CLASHES = 6
-"""How often a write is tried when another one took its place in between."""
 
 
 class Store:
@@ -66,9 +58,8 @@ class Store:
             ConfigError: the URL cannot be understood.
             StorageError: the database cannot be opened, written or migrated.
         """
-        self._engine = open_database(url, busy_ms)
-        self._writer = self._engine.execution_options(esc_write=True)
-        self._patience_s = patience_s
+        self.engine = open_database(url, busy_ms)
+        self._database = Transactions(self.engine, patience_s)
 
     def __enter__(self) -> Self:
         """The store itself."""
@@ -80,14 +71,18 @@ class Store:
 
     def close(self) -> None:
         """Let go of all connections."""
-        self._engine.dispose()
+        self.engine.dispose()
+
+    def desk(self) -> Desk:
+        """The desk of the studies in this database."""
+        return Desk(self._database)
 
     def open_conversation(
         self, *, origin: Origin | str, policy: HistoryPolicy, app_version: str
     ) -> str:
         """Begin a conversation; returns its id."""
         row = {"origin": Origin(origin), "history_policy": policy, "app_version": app_version}
-        return self._write(lambda session: _add(session, Conversation(**row)))
+        return self._database.write(lambda session: _add(session, Conversation(**row)))
 
     def add_turn(
         self,
@@ -129,7 +124,7 @@ class Store:
             )
             return _add(session, turn)
 
-        return self._write(work)
+        return self._database.write(work)
 
     def choose(self, turn_id: str, generation_id: str) -> None:
         """Note which reply all panes see next (shared history).
@@ -145,7 +140,7 @@ class Store:
             turn.chosen_generation_id = generation_id
             session.add(turn)
 
-        self._write(work)
+        self._database.write(work)
 
     def record(
         self,
@@ -168,7 +163,7 @@ class Store:
         """
 
         def work(session: Session) -> str:
-            turn = _get(session, Turn, turn_id, "turn")
+            turn = _get(session, Turn, turn_id, "turn", lock=True)
             if turn.conversation_id != conversation_id:
                 raise BadInput("The message belongs to another conversation.")
             here = (Generation.turn_id == turn_id) & (Generation.pane == pane)
@@ -187,7 +182,7 @@ class Store:
             )
             return _add(session, row)
 
-        return self._write(work)
+        return self._database.write(work)
 
     def rate(self, form: RatingForm) -> None:
         """Store a rating. It supersedes an earlier one by the same rater of the same reply.
@@ -198,7 +193,7 @@ class Store:
 
         def work(session: Session) -> None:
             _refuse_repeated(session, RatingSubmission, form.submission_id)
-            _readable(session, form.generation_id)
+            _readable(session, form.generation_id, lock=True)
             mine = _rating_of(form.generation_id, form.rater_id, form.rater_kind)
             current = session.exec(mine).first()
             submission = RatingSubmission(
@@ -213,7 +208,7 @@ class Store:
             _add(session, submission)
             session.add_all(rating_rows(form.submission_id, form.scores))
 
-        self._write(work, refused="The rating was refused by the database")
+        self._database.write(work, refused="The rating was refused by the database")
 
     def prefer(self, form: PreferenceForm) -> None:
         """Store a preference. It supersedes an earlier one by the same rater on the same turn.
@@ -225,7 +220,7 @@ class Store:
 
         def work(session: Session) -> None:
             _refuse_repeated(session, Preference, form.submission_id)
-            _get(session, Turn, form.turn_id, "turn")
+            _get(session, Turn, form.turn_id, "turn", lock=True)
             for generation_id in form.compared:
                 if _readable(session, generation_id).turn_id != form.turn_id:
                     raise BadInput("A compared reply answers another message.")
@@ -240,7 +235,7 @@ class Store:
             )
             _add(session, preference)
 
-        self._write(work, refused="The preference was refused by the database")
+        self._database.write(work, refused="The preference was refused by the database")
 
     def current_rating(
         self, generation_id: str, rater_id: str, rater_kind: RaterKind = RaterKind.HUMAN
@@ -254,7 +249,7 @@ class Store:
             answers = session.exec(select(Rating).where(Rating.submission_id == row.id))
             return rating_view(row, answers)
 
-        return self._read(work)
+        return self._database.read(work)
 
     def current_preference(
         self, turn_id: str, rater_id: str, rater_kind: RaterKind = RaterKind.HUMAN
@@ -265,7 +260,7 @@ class Store:
             row = session.exec(_preference_of(turn_id, rater_id, rater_kind)).first()
             return None if row is None else preference_view(row)
 
-        return self._read(work)
+        return self._database.read(work)
 
     def generations(self, conversation_id: str) -> list[GenerationRow]:
         """All replies of a conversation, in the order of messages, versions, panes, attempts."""
@@ -275,7 +270,9 @@ class Store:
             .where(Generation.conversation_id == conversation_id)
             .order_by(Turn.position, Turn.revision, Generation.pane, Generation.attempt)
         )
-        return self._read(lambda session: [generation_row(row) for row in session.exec(query)])
+        return self._database.read(
+            lambda session: [generation_row(row) for row in session.exec(query)]
+        )
 
     def counts(self) -> Counts:
         """How much is stored."""
@@ -283,50 +280,13 @@ class Store:
         def count(session: Session, table: type[SQLModel], *where: object) -> int:
             return session.exec(select(func.count()).select_from(table).where(*where)).one()
 
-        return self._read(
+        return self._database.read(
             lambda session: Counts(
                 generations=count(session, Generation),
                 ratings=count(session, RatingSubmission, _in_force(RatingSubmission)),
                 preferences=count(session, Preference, _in_force(Preference)),
             )
         )
-
-    def _read(self, work: Callable[[Session], T]) -> T:
-        """Run `work` on one consistent state of the database."""
-        with explained(self._engine.url), Session(self._engine) as session:
-            return work(session)
-
-    def _write(self, work: Callable[[Session], T], refused: str = "") -> T:
-        """Run `work` in one transaction, again when it was locked out or came second.
-
-        With `refused`, what the database's own rules forbid is the caller's bad input.
-        """
-
-        def attempt() -> T:
-            with Session(self._writer, expire_on_commit=False) as session, session.begin():
-                return work(session)
-
-        retrying = Retrying(
-            retry=_worth_retrying,
-            stop=stop_after_delay(self._patience_s),
-            wait=wait_random_exponential(multiplier=0.05, max=0.5),
-            reraise=True,
-        )
-        with explained(self._engine.url):
-            try:
-                return retrying(attempt)
-            except IntegrityError as error:
-                kind = BadInput if refused else StorageError
-                said = refused or "The database refused to store this"
-                raise kind(f"{said}: {str(error.orig).splitlines()[0]}.") from error
-
-
-def _worth_retrying(state: RetryCallState) -> bool:
-    """Locked: until patience ends. A clash with another writer: a few times."""
-    error = state.outcome.exception() if state.outcome else None
-    if error is None:
-        return False
-    return is_locked(error) or (is_clash(error) and state.attempt_number < _CLASHES)
 
 
 def _add(session: Session, row: SQLModel) -> str:
@@ -336,17 +296,20 @@ def _add(session: Session, row: SQLModel) -> str:
     return row.id
 
 
-def _get(session: Session, table: type[Row], row_id: str, what: str) -> Row:
-    """The row with this id, or a refusal."""
-    row = session.get(table, row_id)
+def _get(session: Session, table: type[Row], row_id: str, what: str, lock: bool = False) -> Row:
+    """The row with this id, or a refusal.
+
+    With `lock`, writers about the same thing take turns on PostgreSQL; on SQLite all do anyway.
+    """
+    row = session.get(table, row_id, with_for_update=lock or None)
     if row is None:
         raise BadInput(f"There is no {what} {row_id!r}. Reload the page and try again.")
     return row
 
 
-def _readable(session: Session, generation_id: str) -> Generation:
+def _readable(session: Session, generation_id: str, lock: bool = False) -> Generation:
     """The generation with this id, if it has any text."""
-    row = _get(session, Generation, generation_id, "reply")
+    row = _get(session, Generation, generation_id, "reply", lock)
     if not row.reply.strip():
         raise BadInput("This reply has no text, so there is nothing to judge.")
     return row

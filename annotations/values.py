@@ -44,6 +44,30 @@ class Dimension(StrEnum):
     SUGGESTION = "suggestion"
 
 
+class StudyDimension(StrEnum):
+    """All that a study can ask with a score from 0 to 5, in the order it is asked.
+
+    The first four are those of the Compare page; fluency to overall complete the five questions
+    of Liu et al. (2021); the two emotions are about the seeker and asked once a chat.
+    """
+
+    EMOTION_BEFORE = "emotion_before"
+    ENGAGEMENT = "engagement"
+    COMFORTING = "comforting"
+    APPROPRIATENESS = "appropriateness"
+    SUGGESTION = "suggestion"
+    FLUENCY = "fluency"
+    IDENTIFICATION = "identification"
+    EMPATHY = "empathy"
+    SAFETY = "safety"
+    OVERALL = "overall"
+    EMOTION_AFTER = "emotion_after"
+
+
+ASKED_ONCE = frozenset({StudyDimension.EMOTION_BEFORE, StudyDimension.EMOTION_AFTER})
+"""Dimensions about the seeker rather than about a reply."""
+
+
 class RatingStatus(StrEnum):
     """Whether a rating carries a score. "Cannot judge" is an answer, never a number."""
 
@@ -57,6 +81,43 @@ class Choice(StrEnum):
     GENERATION = "generation"
     TIE = "tie"
     BOTH_BAD = "both_bad"
+
+
+class StudyMode(StrEnum):
+    """What is judged: two written replies, one written reply, or two live chat partners."""
+
+    PAIRS = "pairs"
+    SINGLE = "single"
+    LIVE = "live"
+
+
+class StudyStatus(StrEnum):
+    """Where a study stands. Closed is final; paused keeps what is leased and gives out no more."""
+
+    DRAFT = "draft"
+    OPEN = "open"
+    PAUSED = "paused"
+    CLOSED = "closed"
+
+
+class AssignmentKind(StrEnum):
+    """Why a task was given; only `main` counts towards the raters a task needs."""
+
+    MAIN = "main"
+    REPEAT = "repeat"
+    GOLD = "gold"
+    PRACTICE = "practice"
+
+
+class AssignmentStatus(StrEnum):
+    """What became of an assignment. `surplus`: answered after its place was given away."""
+
+    OPEN = "open"
+    SUBMITTED = "submitted"
+    SKIPPED = "skipped"
+    EXPIRED = "expired"
+    SURPLUS = "surplus"
+    WITHDRAWN = "withdrawn"
 
 
 LOWEST_SCORE, HIGHEST_SCORE = 0, 5

@@ -45,6 +45,12 @@ class Settings(BaseSettings):
         default_factory=lambda: "SPACE_ID" not in os.environ,
         description="Whether the page can train; off by default on a Hugging Face Space",
     )
+    study_secret: SecretStr | None = Field(
+        None, description="Key that hides the names recruiting sites give to participants"
+    )
+    admin_password: SecretStr | None = Field(
+        None, description="Opens the Admin tab, which stays closed without it"
+    )
     openai_base_url: str = Field(
         "https://api.openai.com/v1", description="OpenAI-compatible endpoint of openai:NAME models"
     )

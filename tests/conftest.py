@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 from collections.abc import Iterator
@@ -10,11 +11,13 @@ from typing import NoReturn
 
 import pytest
 
+from annotations.database import open_database
 from esc_demo.assets import missing
 from esc_demo.models import load_specs
 from esc_demo.models.registry import ModelRegistry
 from esc_demo.models.scripted import ScriptedModel
 from esc_demo.settings import Settings, get_settings
+from tests.postgres import Cluster, find_programs
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -74,6 +77,35 @@ def chromium() -> str:
         if path := shutil.which(name):
             return path
     _unavailable("no Chromium on the PATH; run scripts/ensure_chromium.sh")
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Cluster]:
+    """A PostgreSQL server of this run's own."""
+    programs = find_programs()
+    if programs is None:
+        _unavailable("no PostgreSQL server; run scripts/ensure_postgresql.sh")
+    if importlib.util.find_spec("psycopg") is None:
+        _unavailable("no psycopg; pip install -r requirements-dev.txt")
+    cluster = Cluster(programs)
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def _postgresql_template(postgresql: Cluster) -> str:
+    """A database with the newest tables, to be copied."""
+    name = postgresql.new_database()
+    open_database(postgresql.url(name)).dispose()
+    return name
+
+
+@pytest.fixture
+def postgresql_url(postgresql: Cluster, _postgresql_template: str) -> Iterator[str]:
+    """The address of a new database with the newest tables."""
+    name = postgresql.new_database(_postgresql_template)
+    yield postgresql.url(name)
+    postgresql.drop(name)
 
 
 def _unavailable(reason: str) -> NoReturn:

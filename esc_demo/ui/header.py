@@ -22,25 +22,31 @@ def header_html(region: str, scripted: bool) -> str:
         ' aria-hidden="true"><i></i><i></i><i></i></span><div>'
         f"<h1>{NAME}</h1><p>One conversation, several versions of a support model. Change live"
         " what each remembers.</p></div></div>"
-        f"{_notice(region)}</header>{_danger(region)}{banner}"
+        f"{_notice(region)}</header>{danger_html(region)}{banner}"
+    )
+
+
+def support_html(region: str) -> str:
+    """All crisis resources, those of `region` first, and when they were checked."""
+    resources = load_resources()
+    regions = "".join(map(_region, resources.ordered(region)))
+    return (
+        f'<div class="esc-regions">{regions}</div><p class="esc-meta">Checked'
+        f" {escape(resources.checked)} · list version {resources.version}</p>"
     )
 
 
 def _notice(region: str) -> str:
-    resources = load_resources()
-    regions = "".join(map(_region, resources.ordered(region)))
     return (
         '<div class="esc-care"><p><b>A research demo, not therapy.</b> Replies are written by'
         " software and can be wrong. What you write is stored for research by whoever runs this"
         ' page.</p><details><summary>In crisis? Find help now</summary><div class="esc-help">'
         "<p>If you or someone near you is in danger, please contact a person now.</p>"
-        f'<div class="esc-regions">{regions}</div>'
-        f'<p class="esc-meta">Checked {escape(resources.checked)} · list version'
-        f" {resources.version}</p></div></details></div>"
+        f"{support_html(region)}</div></details></div>"
     )
 
 
-def _danger(region: str) -> str:
+def danger_html(region: str) -> str:
     """Two ways to reach a person, legible without opening anything."""
     services = load_resources().ordered(region)[0].services[:2]
     ways = " or ".join(f"{escape(service.name)} ({_link(service)})" for service in services)

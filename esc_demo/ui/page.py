@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import gradio as gr
+from starlette.routing import Mount
 
 from annotations import Store
 from esc_demo.contexts.keypos import warm_up as warm_up_tagger
@@ -16,9 +17,13 @@ from esc_demo.errors import ConfigError, EscError
 from esc_demo.models.registry import ModelRegistry
 from esc_demo.settings import Settings
 from esc_demo.ui.about import build_about
+from esc_demo.ui.admin import build_admin
 from esc_demo.ui.compare import build_compare
 from esc_demo.ui.header import NAME, header_html
 from esc_demo.ui.html import plain_html
+from esc_demo.ui.results import build_results
+from esc_demo.ui.studies import build_studies
+from esc_demo.ui.study import study_app
 from esc_demo.ui.theme import calm_theme
 from esc_demo.ui.train import build_train
 
@@ -43,13 +48,21 @@ def build_app(settings: Settings, store: Store, registry: ModelRegistry) -> gr.B
             if settings.train_tab:
                 with gr.Tab("Train") as train_tab:
                     build_train(page, train_tab, registry, compare)
+            with gr.Tab("Results") as results_tab:
+                build_results(page, results_tab, settings)
+            with gr.Tab("Study") as study_tab:
+                build_studies(study_tab, store)
+            with gr.Tab("Admin"):
+                build_admin(store, settings)
             with gr.Tab("About"):
                 build_about(registry.catalogue)
     return page
 
 
-def serve(page: gr.Blocks, settings: Settings) -> None:
+def serve(page: gr.Blocks, settings: Settings, store: Store, registry: ModelRegistry) -> None:
     """Answer on the configured address and return; `page.block_thread()` waits for the end.
+
+    The rater's page is served at `/study`, from the same process and apart from Gradio.
 
     Raises:
         ConfigError: the port is taken or the address is not ours.
@@ -58,7 +71,10 @@ def serve(page: gr.Blocks, settings: Settings) -> None:
     style = (_HERE / "style.css").read_text("utf-8")
     script = (_HERE / "page.js").read_text("utf-8")
     page.queue(default_concurrency_limit=8)
+    raters = study_app(store, registry, settings.region)
     page.launch(
+        # Routes given here come before those of Gradio, which would answer any address.
+        app_kwargs={"routes": [Mount("/study", app=raters)]},
         server_name=settings.host,
         server_port=settings.port,
         share=False,

@@ -1,18 +1,22 @@
-"""A store on a real SQLite file, and replies of the scripted model to put into it."""
+"""A store on a real database, and replies of the scripted model to put into it.
 
-import sqlite3
+What asks for `world` or `database_url` runs twice: on an SQLite file and on PostgreSQL.
+"""
+
+import shutil
 import uuid
-from contextlib import closing
 
 import pytest
 
 from annotations import Store
+from annotations.database import open_database
 from esc_demo.contexts import ContextKind, ContextSpec
 from esc_demo.dialogue import Role, Turn, UserProfile
 from esc_demo.engine import HistoryPolicy, PaneConfig, Request, reply
 from esc_demo.models import GenerationParams, ModelSpec, StopSignal
 from esc_demo.models.scripted import ScriptedModel
 from esc_demo.prompts import Part, PromptTemplate
+from tests.annotations import raw
 
 
 class Source:
@@ -31,10 +35,11 @@ class Source:
 class World:
     """A store with one conversation and one turn in it."""
 
-    def __init__(self, path):
-        self.path = path
-        self.url = f"sqlite:///{path}"
-        self.store = Store(self.url)
+    def __init__(self, url):
+        self.url = url
+        self.sqlite = url.startswith("sqlite:///")
+        self.path = url.removeprefix("sqlite:///")
+        self.store = Store(url)
         self.conversation = self.store.open_conversation(
             origin="page", policy=HistoryPolicy.INDEPENDENT, app_version="0.1.0"
         )
@@ -76,16 +81,12 @@ class World:
 
     def sql(self, statement, *values):
         """Run raw SQL, as somebody with another program would; foreign keys on."""
-        with closing(sqlite3.connect(self.path)) as connection:
-            connection.execute("PRAGMA foreign_keys = ON")
-            rows = connection.execute(statement, values).fetchall()
-            connection.commit()
-            return rows
+        return raw.run(self.url, statement, *values)
 
     def copy(self, table, row_id, **changes):
         """Store a row once more under a new id, some columns changed; as raw as `sql`."""
         changes = {"id": uuid.uuid4().hex, **changes}
-        names = [row[1] for row in self.sql(f"PRAGMA table_info({table})")]
+        names = raw.columns(self.url, table)
         assert set(changes) <= set(names)
         columns = ", ".join("?" if name in changes else f'"{name}"' for name in names)
         values = [changes[name] for name in names if name in changes]
@@ -106,9 +107,40 @@ def write(request, source=None, stop_after=None):
     return outcome
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory):
+    """An SQLite file with the newest tables, to be copied: migrating takes longer."""
+    path = tmp_path_factory.mktemp("template") / "esc.db"
+    open_database(f"sqlite:///{path}").dispose()
+    return path
+
+
 @pytest.fixture
-def world(tmp_path):
-    world = World(tmp_path / "data" / "esc.db")
+def sqlite_url(tmp_path, migrated):
+    """The address of a new SQLite file."""
+    path = tmp_path / "data" / "esc.db"
+    path.parent.mkdir()
+    shutil.copy(migrated, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request):
+    """The address of a new database, of the one kind and then of the other."""
+    return request.getfixturevalue(f"{request.param}_url")
+
+
+@pytest.fixture
+def world(database_url):
+    world = World(database_url)
+    yield world
+    world.store.close()
+
+
+@pytest.fixture
+def sqlite_world(sqlite_url):
+    """For what only SQLite has."""
+    world = World(sqlite_url)
     yield world
     world.store.close()
 

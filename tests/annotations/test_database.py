@@ -13,7 +13,8 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import event, inspect, text
+from alembic.script import ScriptDirectory
+from sqlalchemy import CheckConstraint, event, inspect, text
 from sqlmodel import SQLModel
 
 import annotations
@@ -27,6 +28,7 @@ from annotations.database import (
 from esc_demo.errors import ConfigError, StorageError
 
 ROOT = Path(annotations.__file__).parent.parent
+HEAD = ScriptDirectory.from_config(migration_config()).get_current_head()
 
 
 @pytest.fixture
@@ -42,9 +44,25 @@ def engine(url):
 
 
 def test_migrations_build_what_the_tables_say(engine):
+    refuse_differences(engine)
+
+
+def refuse_differences(engine):
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, SQLModel.metadata) == []
+
+
+def test_migrations_build_what_the_tables_say_on_postgresql(postgresql):
+    name = postgresql.new_database()
+    engine = open_database(postgresql.url(name))
+    refuse_differences(engine)
+    found = inspect(engine)
+    for table in SQLModel.metadata.sorted_tables:
+        wanted = {c.name for c in table.constraints if isinstance(c, CheckConstraint)}
+        assert {c["name"] for c in found.get_check_constraints(table.name)} == wanted
+    engine.dispose()
+    postgresql.drop(name)
 
 
 def test_migrations_build_the_same_checks(engine, tmp_path):
@@ -70,9 +88,10 @@ def test_the_migration_can_be_written_for_postgresql():
     config.attributes["dialect"] = "postgresql"
     command.upgrade(config, "head", sql=True)
     script = config.output_buffer.getvalue()
-    assert script.count("EXECUTE FUNCTION refuse_change()") == 10
+    assert script.count("_no_truncate BEFORE TRUNCATE") == 9
     assert "BEFORE UPDATE OF id, conversation_id" in script
-    assert "BEFORE UPDATE OR DELETE ON generation" in script
+    assert "BEFORE UPDATE ON generation" in script
+    assert "BEFORE DELETE ON generation" in script
     assert "FOREIGN KEY(chosen_generation_id)" in script
     assert "CREATE VIEW current_rating" in script
     assert "RAISE(ABORT" not in script
@@ -115,9 +134,7 @@ def test_processes_that_open_a_new_database_at_once_do_not_collide(url, tmp_path
     assert [process.returncode for process in processes] == [0, 0, 0], errors
     with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
         assert connection.execute("SELECT count(*) FROM conversation").fetchone() == (3,)
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [
-            ("0001",)
-        ]
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(HEAD,)]
 
 
 def test_opening_works_from_any_folder(url, tmp_path, monkeypatch):
@@ -218,7 +235,7 @@ def test_a_full_disk_is_named_and_leaves_nothing_half_made(url):
 def test_a_database_newer_than_the_code_is_refused_and_untouched(engine, url):
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(StorageError, match=r"newer version.*'9999'.*'0001'"):
+    with pytest.raises(StorageError, match=rf"newer version.*'9999'.*'{HEAD}'"):
         Store(url)
     with engine.connect() as connection:
         assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == (

@@ -74,9 +74,9 @@ def test_the_tab_is_on_except_on_a_space_and_can_be_switched(desk, monkeypatch):
         return asyncio.run(labels())
 
     monkeypatch.delenv("SPACE_ID", raising=False)
-    assert tabs(Settings()) == ["Compare", "Train", "About"]
+    assert tabs(Settings()) == ["Compare", "Train", "Results", "Study", "Admin", "About"]
     monkeypatch.setenv("SPACE_ID", "somebody/space")
-    assert tabs(Settings()) == ["Compare", "About"]
+    assert tabs(Settings()) == ["Compare", "Results", "Study", "Admin", "About"]
     monkeypatch.setenv("ESC_TRAIN_TAB", "1")
     assert "Train" in tabs(Settings())
 

@@ -3,14 +3,25 @@
 import sqlalchemy as sa
 from alembic import op
 
+from annotations.migrations.building import (
+    ID,
+    MOMENT,
+    WORD,
+    ck,
+    first_only,
+    fk,
+    index,
+    may,
+    need,
+    pk,
+    same_rater,
+    uq,
+)
+
 revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
-
-ID = sa.String(64)
-WORD = sa.String(16)
-MOMENT = sa.DateTime(timezone=True)
 
 APPEND_ONLY = ("generation", "rating_submission", "rating", "preference")
 
@@ -56,62 +67,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Stored judgements are never taken back."""
     raise NotImplementedError("Go back by restoring a copy of the database.")
-
-
-def ck(table: str, name: str, sql: str) -> sa.CheckConstraint:
-    """A named CHECK."""
-    return sa.CheckConstraint(sql, name=op.f(f"ck_{table}_{name}"))
-
-
-def fk(table: str, column: str, other: str) -> sa.ForeignKeyConstraint:
-    """A named foreign key to another table's id."""
-    return sa.ForeignKeyConstraint([column], [f"{other}.id"], name=op.f(f"fk_{table}_{column}"))
-
-
-def same_rater(table: str, judged: str) -> tuple[sa.Constraint, sa.Constraint]:
-    """A row supersedes only an answer of the same rater about the same thing."""
-    rest = (judged, "rater_kind", "rater_id")
-    mine = ("id", *rest)
-    key = sa.ForeignKeyConstraint(
-        ("supersedes", *rest),
-        [f"{table}.{column}" for column in mine],
-        name=op.f(f"fk_{table}_supersedes"),
-    )
-    return key, uq(table, *mine)
-
-
-def uq(table: str, *columns: str) -> sa.UniqueConstraint:
-    """A named UNIQUE."""
-    return sa.UniqueConstraint(*columns, name=op.f(f"uq_{table}_{'_'.join(columns)}"))
-
-
-def pk(table: str) -> sa.PrimaryKeyConstraint:
-    """The named primary key."""
-    return sa.PrimaryKeyConstraint("id", name=op.f(f"pk_{table}"))
-
-
-def need(name: str, kind: object) -> sa.Column:
-    """A column that must be filled."""
-    return sa.Column(name, kind, nullable=False)
-
-
-def may(name: str, kind: object) -> sa.Column:
-    """A column that may be NULL."""
-    return sa.Column(name, kind, nullable=True)
-
-
-def index(table: str, column: str) -> None:
-    """A plain index on one column."""
-    op.create_index(op.f(f"ix_{table}_{column}"), table, [column])
-
-
-def first_only(table: str, *columns: str) -> None:
-    """At most one row per key may supersede nothing."""
-    where = sa.text("supersedes IS NULL")
-    name = f"uq_{table}_first"
-    op.create_index(
-        name, table, list(columns), unique=True, sqlite_where=where, postgresql_where=where
-    )
 
 
 def _conversation() -> None:

@@ -1,0 +1,5 @@
+"""Entry point of `python -m annotations`."""
+
+from annotations.cli import main
+
+main()

@@ -1,0 +1,166 @@
+"""A study as it is stored, and what every transaction about it begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy.orm import defer
+from sqlmodel import Session, select
+
+from annotations.schema_study import (
+    Study,
+    StudyAssignment,
+    StudyItem,
+    StudyParticipant,
+    StudyReply,
+    StudyTask,
+)
+from annotations.studies.definition import StudyDefinition
+from annotations.studies.errors import not_found
+from annotations.studies.forms import Asked
+from annotations.studies.keys import code_hash
+from annotations.studies.parts import GoldItem, PracticeItem
+from annotations.studies.values import StudyMode
+from annotations.values import AssignmentKind
+from esc_demo.dialogue import Role, Turn
+
+WRITTEN_ARMS = ("first", "second")
+"""Names of the replies of practice and gold items, which no arm wrote."""
+
+_DEFINITIONS: dict[tuple[str, str], StudyDefinition] = {}
+_MOST_KEPT = 32
+
+_INVITED = "kept-as-hashes"
+"""Stands for the invitations in the stored definition; their codes are kept as hashes only."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A study within a transaction: its row and its definition."""
+
+    row: Study
+    definition: StudyDefinition
+
+    def asked(self, kind: AssignmentKind) -> Asked:
+        """What a screen of this kind asks."""
+        mode, scales = self.definition.mode, self.definition.scales
+        written = kind in (AssignmentKind.PRACTICE, AssignmentKind.GOLD)
+        once = mode is StudyMode.LIVE and not written
+        return Asked(
+            replies=1 if mode is StudyMode.SINGLE else 2,
+            dimensions=scales.per_reply,
+            once=scales.once if once else (),
+            preference=scales.preference,
+        )
+
+    def written(self, key: str) -> PracticeItem | GoldItem:
+        """The practice or gold item of that id."""
+        found = (*self.definition.practice, *self.definition.gold)
+        return next(item for item in found if item.id == key)
+
+
+def definition_json(definition: StudyDefinition) -> dict[str, object]:
+    """The definition as JSON values, less the invitations' codes."""
+    values = definition.model_dump(mode="json")
+    if values["recruitment"]["invitations"]:
+        values["recruitment"]["invitations"] = [_INVITED]
+    return values
+
+
+def definition_of(row: Study) -> StudyDefinition:
+    """The definition of a stored study; its invitations are not in it.
+
+    Every request needs it, so it is read once for each content.
+    """
+    found = _DEFINITIONS.get((row.id, row.content_hash))
+    if found is None:
+        found = StudyDefinition.model_validate(row.definition)
+        _DEFINITIONS[row.id, row.content_hash] = found
+        while len(_DEFINITIONS) > _MOST_KEPT:
+            _DEFINITIONS.pop(next(iter(_DEFINITIONS)), None)
+    return found
+
+
+def find_study(session: Session, slug: str, lock: bool = False) -> Study:
+    """The study's row. With `lock`, transactions about it take turns (SQLite's always do).
+
+    Raises:
+        StudyError: 404.
+    """
+    # The two long columns are read only when somebody asks for them.
+    query = (
+        select(Study)
+        .where(Study.slug == str(slug))
+        .options(defer(Study.definition), defer(Study.canonical))
+    )
+    row = session.exec(query.with_for_update() if lock else query).first()
+    if row is None:
+        raise not_found(f"There is no study {str(slug)[:64]!r}. Check the link you were given.")
+    return row
+
+
+def opened(session: Session, slug: str, lock: bool = False) -> Opened:
+    """The study with its definition; raises as `find_study` does."""
+    row = find_study(session, slug, lock)
+    return Opened(row, definition_of(row))
+
+
+def find_participant(session: Session, study: Study, key: str) -> StudyParticipant:
+    """Who holds the key.
+
+    Raises:
+        StudyError: 404.
+    """
+    row = session.exec(
+        select(StudyParticipant).where(
+            StudyParticipant.study_id == study.id,
+            StudyParticipant.key_hash == code_hash(str(key)),
+        )
+    ).first()
+    if row is None:
+        raise not_found(
+            "Nobody in this study goes by that code. Check it sign by sign, or open the link of"
+            " your invitation again."
+        )
+    return row
+
+
+def item_of(session: Session, task: StudyTask) -> StudyItem:
+    """The item of a task."""
+    return session.get_one(StudyItem, task.item_id)
+
+
+def replies_of(session: Session, assignment: StudyAssignment) -> list[StudyReply]:
+    """What the assignment shows, in the shown order; for a chat that has not ended, nothing."""
+    task = session.get_one(StudyTask, assignment.task_id)
+    rows = session.exec(
+        select(StudyReply).where(
+            StudyReply.item_id == task.item_id,
+            (StudyReply.assignment_id == assignment.id) | (StudyReply.assignment_id.is_(None)),
+        )
+    ).all()
+    by_arm = {row.arm: row for row in rows}
+    return [by_arm[arm] for arm in shown_arms(assignment) if arm in by_arm]
+
+
+def shown_arms(assignment: StudyAssignment) -> tuple[str, ...]:
+    """The arms in the shown order."""
+    if assignment.second_arm is None:
+        return (assignment.first_arm,)
+    return (assignment.first_arm, assignment.second_arm)
+
+
+def arms_of(task: StudyTask) -> tuple[str, ...]:
+    """The arms in the written order."""
+    return (task.arm_a,) if task.arm_b is None else (task.arm_a, task.arm_b)
+
+
+def turns_json(turns: Iterable[Turn]) -> list[dict[str, str]]:
+    """A history as JSON values."""
+    return [{"role": turn.role.value, "text": turn.text} for turn in turns]
+
+
+def turns_of(values: Iterable[dict[str, str]]) -> tuple[Turn, ...]:
+    """A history from JSON values."""
+    return tuple(Turn(Role(value["role"]), value["text"]) for value in values)

@@ -1,0 +1,265 @@
+"""Taking an answer: once, whole, and from the one it was asked of."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import func
+from sqlalchemy.orm import aliased
+from sqlmodel import Session, col, select
+
+from annotations.columns import new_id
+from annotations.rows import rating_rows
+from annotations.schema import Preference, RatingSubmission
+from annotations.schema_study import (
+    StudyAssignment,
+    StudyParticipant,
+    StudyReply,
+    StudySubmission,
+    StudyTask,
+)
+from annotations.studies.errors import conflict, forbidden, unusable
+from annotations.studies.forms import SubmissionForm, once_of, verdict_of
+from annotations.studies.leases import ANSWERED, is_short
+from annotations.studies.people import refuse_withdrawn
+from annotations.studies.stored import Opened, replies_of
+from annotations.studies.values import Scores, StudyMode, StudyStatus
+from annotations.values import AssignmentKind, AssignmentStatus, Choice, RaterKind
+
+NOT_YOURS = (
+    "This item was not given to you, or is no longer there. Reload the page to see the one that"
+    " is yours."
+)
+
+
+def own_assignment(
+    session: Session, person: StudyParticipant, assignment_id: str
+) -> StudyAssignment:
+    """The assignment, if it was given to this participant.
+
+    Raises:
+        StudyError: 403; the same words whether it is unknown or another one's.
+    """
+    row = session.get(StudyAssignment, str(assignment_id))
+    if row is None or row.participant_id != person.id:
+        raise forbidden(NOT_YOURS)
+    return row
+
+
+def earlier_submission(
+    session: Session, assignment: StudyAssignment, nonce: str
+) -> StudySubmission | None:
+    """What the same nonce brought before: a repeated sending changes nothing."""
+    return session.exec(
+        select(StudySubmission).where(
+            StudySubmission.assignment_id == assignment.id, StudySubmission.nonce == nonce
+        )
+    ).first()
+
+
+def submit(
+    session: Session,
+    study: Opened,
+    person: StudyParticipant,
+    assignment: StudyAssignment,
+    form: SubmissionForm,
+    now: datetime,
+) -> None:
+    """Store the first answer to an assignment.
+
+    In time, or late while the task is still short, it counts; else it is kept as surplus.
+
+    Raises:
+        StudyError: 409 answered before or skipped; 410 withdrawn; 422 not what was asked.
+    """
+    refuse_withdrawn(person)
+    if assignment.status in ANSWERED:
+        raise conflict(
+            "You have already answered this item. To change your answer, use Correct; otherwise"
+            " go on with the next one."
+        )
+    if assignment.status is AssignmentStatus.SKIPPED:
+        raise conflict("You have skipped this item. Go on with the next one.")
+    study.asked(assignment.kind).check(form)
+    if _is_chat(study, assignment) and assignment.chat_ended_at is None:
+        raise conflict("The chat has not ended yet. End it first, then answer.")
+    wanted = study.row.status is not StudyStatus.CLOSED
+    held = assignment.status is AssignmentStatus.OPEN and assignment.lease_expires_at > now
+    counts = wanted and (held or is_short(session, assignment, now))
+    assignment.status = AssignmentStatus.SUBMITTED if counts else AssignmentStatus.SURPLUS
+    assignment.submitted_at = now
+    assignment.draft = None
+    if assignment.kind in (AssignmentKind.PRACTICE, AssignmentKind.GOLD):
+        assignment.passed = not missed(session, study, assignment, form)
+    seconds = max((now - assignment.leased_at).total_seconds(), 0.0)
+    _store(session, study, person, assignment, form, 0, seconds, "", now)
+
+
+def correct(
+    session: Session,
+    study: Opened,
+    person: StudyParticipant,
+    assignment: StudyAssignment,
+    form: SubmissionForm,
+    reason: str,
+    now: datetime,
+) -> None:
+    """Append a correction; the earlier answer stays and is superseded.
+
+    Raises:
+        StudyError: 409 not answered yet, practice, or the study is closed; 410; 422.
+    """
+    refuse_withdrawn(person)
+    if assignment.kind is AssignmentKind.PRACTICE:
+        raise conflict("Practice answers are not kept for the study, so none has to be corrected.")
+    if assignment.status not in ANSWERED:
+        raise conflict("This item has not been answered yet, so there is nothing to correct.")
+    if study.row.status is StudyStatus.CLOSED:
+        raise conflict("The study is closed; answers can no longer be corrected.")
+    if not reason:
+        raise unusable("Say in a few words why you change your answer.")
+    study.asked(assignment.kind).check(form)
+    last, began = session.exec(
+        select(func.max(StudySubmission.number), func.max(StudySubmission.created_at)).where(
+            StudySubmission.assignment_id == assignment.id
+        )
+    ).one()
+    if assignment.kind is AssignmentKind.GOLD:
+        assignment.passed = not missed(session, study, assignment, form)
+    seconds = max((now - began).total_seconds(), 0.0)
+    _store(session, study, person, assignment, form, last + 1, seconds, reason, now)
+
+
+def skip(person: StudyParticipant, assignment: StudyAssignment, reason: str) -> None:
+    """Give the item back; a second time changes nothing.
+
+    Raises:
+        StudyError: 409 answered before, or practice; 410.
+    """
+    refuse_withdrawn(person)
+    if assignment.status is AssignmentStatus.SKIPPED:
+        return
+    if assignment.kind is AssignmentKind.PRACTICE:
+        raise conflict(
+            "Practice shows how the scales are meant and cannot be skipped. If it is too much,"
+            " you can stop or withdraw at any time."
+        )
+    if assignment.status in ANSWERED:
+        raise conflict("You have already answered this item, so it cannot be skipped.")
+    assignment.status = AssignmentStatus.SKIPPED
+    assignment.skip_reason, assignment.draft = reason, None
+
+
+def missed(
+    session: Session, study: Opened, assignment: StudyAssignment, form: SubmissionForm
+) -> tuple[str, ...]:
+    """Where a practice or gold answer differs from what is expected."""
+    task = session.get_one(StudyTask, assignment.task_id)
+    swapped = assignment.first_arm != task.arm_a
+    scores = study.asked(assignment.kind).scores(form)
+    written = tuple(reversed(scores)) if swapped else scores
+    verdict = verdict_of(form.preference, swapped)
+    return study.written(task.key).expected.misses(written, verdict)
+
+
+def in_force(
+    session: Session, assignment: StudyAssignment
+) -> tuple[dict[str, RatingSubmission], Preference | None]:
+    """The answers that nothing supersedes: submissions by reply, and the preference."""
+    later = aliased(RatingSubmission)
+    rows = session.exec(
+        select(RatingSubmission).where(
+            RatingSubmission.assignment_id == assignment.id,
+            RatingSubmission.rater_kind == RaterKind.HUMAN,
+            ~select(later.id).where(later.supersedes == RatingSubmission.id).exists(),
+        )
+    ).all()
+    newer = aliased(Preference)
+    preference = session.exec(
+        select(Preference).where(
+            Preference.assignment_id == assignment.id,
+            Preference.rater_kind == RaterKind.HUMAN,
+            ~select(newer.id).where(newer.supersedes == Preference.id).exists(),
+        )
+    ).first()
+    return {row.reply_id: row for row in rows if row.reply_id}, preference
+
+
+def seeker_reply(session: Session, assignment: StudyAssignment) -> StudyReply | None:
+    """What the questions asked once a chat belong to."""
+    return session.exec(
+        select(StudyReply).where(
+            StudyReply.assignment_id == assignment.id, col(StudyReply.kind) == "seeker"
+        )
+    ).first()
+
+
+def _is_chat(study: Opened, assignment: StudyAssignment) -> bool:
+    return study.definition.mode is StudyMode.LIVE and assignment.kind is AssignmentKind.MAIN
+
+
+def _store(
+    session: Session,
+    study: Opened,
+    person: StudyParticipant,
+    assignment: StudyAssignment,
+    form: SubmissionForm,
+    number: int,
+    seconds: float,
+    reason: str,
+    now: datetime,
+) -> None:
+    """The submission, a rating row for each answer, and the preference."""
+    session.add(
+        StudySubmission(
+            assignment_id=assignment.id,
+            nonce=form.nonce,
+            number=number,
+            status=assignment.status,
+            seconds=seconds,
+            client_ms=form.client_ms,
+            comment=form.comment,
+            reason=reason,
+            created_at=now,
+        )
+    )
+    session.flush()  # a second one with this number or nonce is refused here
+    ratings, preference = in_force(session, assignment) if number else ({}, None)
+    rater = {
+        "assignment_id": assignment.id,
+        "rater_id": person.id,
+        "rater_kind": RaterKind.HUMAN,
+        "comment": "",
+        "scales_version": study.row.scales_version,
+        "created_at": now,
+    }
+    replies = replies_of(session, assignment)
+    answers: list[tuple[StudyReply, Scores]] = list(
+        zip(replies, study.asked(assignment.kind).scores(form), strict=False)
+    )
+    seeker = seeker_reply(session, assignment)
+    if form.once and seeker is not None:
+        answers.append((seeker, once_of(form)))
+    rows = []
+    for reply, scores in answers:
+        earlier = ratings.get(reply.id)
+        row = RatingSubmission(
+            id=new_id(), reply_id=reply.id, supersedes=earlier and earlier.id, **rater
+        )
+        session.add(row)
+        rows += rating_rows(row.id, scores)
+    session.flush()  # what the rating rows refer to comes first
+    session.add_all(rows)
+    if form.preference is not None:
+        numbered = form.preference in ("1", "2")
+        session.add(
+            Preference(
+                id=new_id(),
+                choice=Choice.GENERATION if numbered else Choice(form.preference),
+                preferred_reply_id=replies[int(form.preference) - 1].id if numbered else None,
+                compared=[reply.id for reply in replies],
+                supersedes=preference and preference.id,
+                **rater,
+            )
+        )
+    session.flush()

@@ -1,0 +1,122 @@
+"""What a study's owner looks up: reported problems, and whether completion codes are real.
+
+A code is confirmed without a pseudonym: who holds it may be known by name to whoever pays, and
+the answers under a pseudonym must not be.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import func
+from sqlmodel import Session, col, select
+
+from annotations.schema_study import StudyAssignment, StudyParticipant, StudyProblem
+from annotations.studies.leases import BEHIND
+from annotations.studies.people import completion_code, pseudonym
+from annotations.studies.stored import Opened
+from annotations.studies.values import Stage
+from annotations.values import AssignmentKind
+
+MOST_CODES = 1000
+"""Codes looked up at once; the rest is left out."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a participant reported. `screen` counts what they were given, 0 outside of an item."""
+
+    pseudonym: str
+    text: str
+    screen: int
+    created_at: datetime
+
+
+class CodeVerdict(StrEnum):
+    """What a completion code stands for."""
+
+    FINISHED = "finished"
+    EARLY = "early"
+    """Sent home with thanks: no time or no item was left."""
+    UNFINISHED = "unfinished"
+    WITHDRAWN = "withdrawn"
+    SHARED = "shared"
+    """The study's one code for all; it tells nothing about anybody."""
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class CodeCheck:
+    """One code as it was typed. `screens` were answered; None where nobody can be meant."""
+
+    code: str
+    verdict: CodeVerdict
+    screens: int | None
+    times: int
+    """How often it was listed."""
+
+
+def problems(session: Session, study: Opened) -> tuple[Problem, ...]:
+    """What was reported, the newest first."""
+    rows = session.exec(
+        select(StudyProblem, StudyParticipant, StudyAssignment.number)
+        .join(StudyParticipant, col(StudyParticipant.id) == StudyProblem.participant_id)
+        .outerjoin(StudyAssignment, col(StudyAssignment.id) == StudyProblem.assignment_id)
+        .where(StudyProblem.study_id == study.row.id)
+        .order_by(col(StudyProblem.created_at).desc())
+    ).all()
+    return tuple(
+        Problem(pseudonym(person), problem.text, number or 0, problem.created_at)
+        for problem, person, number in rows
+    )
+
+
+def check_codes(session: Session, study: Opened, given: Sequence[str]) -> tuple[CodeCheck, ...]:
+    """Look up at most `MOST_CODES` codes; case and hyphens do not matter."""
+    typed = [code.strip() for code in given if code.strip()][:MOST_CODES]
+    times = Counter(map(_signs, typed))
+    shown = {_signs(code): code for code in reversed(typed)}
+    people = session.exec(
+        select(StudyParticipant).where(StudyParticipant.study_id == study.row.id)
+    ).all()
+    fixed = study.definition.recruitment.completion_code
+    by_code = {} if fixed else {_signs(completion_code(study, one)): one for one in people}
+    found = []
+    for signs, count in times.items():
+        person = by_code.get(signs)
+        if person is not None:
+            verdict = _verdict(person)
+        elif fixed and signs == _signs(fixed):
+            verdict = CodeVerdict.SHARED
+        else:
+            verdict = CodeVerdict.UNKNOWN
+        screens = None if person is None else _screens(session, person)
+        found.append(CodeCheck(shown[signs], verdict, screens, count))
+    return tuple(found)
+
+
+def _signs(code: str) -> str:
+    return re.sub(r"[^A-Z0-9]", "", code.upper())
+
+
+def _verdict(person: StudyParticipant) -> CodeVerdict:
+    if person.withdrawn_at is not None:
+        return CodeVerdict.WITHDRAWN
+    if person.ended_as is None:
+        return CodeVerdict.UNFINISHED
+    return CodeVerdict.FINISHED if person.ended_as == Stage.DONE else CodeVerdict.EARLY
+
+
+def _screens(session: Session, person: StudyParticipant) -> int:
+    return session.exec(
+        select(func.count()).where(
+            StudyAssignment.participant_id == person.id,
+            StudyAssignment.kind != AssignmentKind.PRACTICE,
+            col(StudyAssignment.status).in_(BEHIND),
+        )
+    ).one()

@@ -1,0 +1,129 @@
+"""What is held by whom, and for how long."""
+
+from collections import Counter
+
+import pytest
+
+from annotations.studies.errors import StudyError
+from annotations.studies.values import Stage
+from tests.annotations.raw import Refused
+from tests.annotations.studies.conftest import item_lines
+
+ONE = {"raters_per_item": 1, "session": {"items": 1, "lease_minutes": 10}}
+SINGLE_TASK = ONE | {
+    "arms": [{"id": "base", "model": "m-x"}, {"id": "lora", "model": "n-x"}],
+    "plan": {"primary": {"outcome": "preference", "arms": ["base", "lora"]}, "participants": 6},
+}
+
+
+def test_two_tabs_and_a_reload_show_the_same_item_and_draft(office):
+    slug = office.found()
+    rater = office.rater(slug)
+    first = rater.item()
+    office.desk.save_draft(slug, rater.key, first.assignment_id, {"comment": "half 😀"})
+    second = rater.item()
+    assert second.assignment_id == first.assignment_id
+    assert second.draft == {"comment": "half 😀"}
+    assert (second.history, second.replies) == (first.history, first.replies)
+    assert office.sql("SELECT count(*) FROM study_assignment") == [(1,)]
+
+
+def test_the_page_holds_its_item_by_looking_and_by_saving(office):
+    slug = office.found(item_lines(1), **SINGLE_TASK)
+    rater, other = office.rater(slug), office.rater(slug)
+    item = rater.item()
+    for _ in range(3):
+        office.clock.advance(minutes=9)
+        rater.item()
+        office.clock.advance(minutes=9)
+        office.desk.save_draft(slug, rater.key, item.assignment_id, {})
+    assert other.screen().stage is Stage.FULL
+    assert rater.submit(item).status == "submitted"
+
+
+def test_an_expired_place_is_given_to_somebody_else(office):
+    slug = office.found(item_lines(1), **SINGLE_TASK)
+    away, other = office.rater(slug), office.rater(slug)
+    held = away.item()
+    assert other.screen().stage is Stage.FULL
+    office.clock.advance(minutes=11)
+    assert other.item().replies
+    assert office.kinds(away) == [("main", "expired")]
+    with pytest.raises(StudyError, match="no longer open"):
+        office.desk.save_draft(slug, away.key, held.assignment_id, {})
+    assert away.screen().stage is Stage.FULL
+
+
+def test_who_comes_back_late_goes_on_while_the_place_is_free(office):
+    slug = office.found(item_lines(1), **SINGLE_TASK)
+    rater = office.rater(slug)
+    item = rater.item()
+    office.desk.save_draft(slug, rater.key, item.assignment_id, {"kept": 1})
+    office.clock.advance(days=2)
+    assert rater.item().draft == {"kept": 1}
+    assert office.rater(slug).screen().stage is Stage.FULL  # held again
+
+
+def test_a_clock_that_jumps_back_does_no_harm(office):
+    slug = office.found(item_lines(1), **SINGLE_TASK)
+    rater = office.rater(slug)
+    item = rater.item()
+    office.clock.advance(hours=-3)
+    assert rater.item().assignment_id == item.assignment_id
+    assert rater.submit(item, client_ms=-5).status == "submitted"
+    assert office.sql("SELECT seconds, client_ms FROM study_submission") == [(0.0, None)]
+
+
+def test_breaks_keep_the_item_at_hand(office):
+    slug = office.found()
+    rater = office.rater(slug)
+    item = rater.item()
+    assert office.desk.take_break(slug, rater.key) is Stage.BREAK
+    assert rater.screen().stage is Stage.BREAK
+    assert office.desk.resume_from_break(slug, rater.key) is Stage.RATING
+    assert rater.item().assignment_id == item.assignment_id
+
+
+def test_sides_are_balanced_and_stored(office):
+    slug = office.found(item_lines(8), session={"items": 7}, raters_per_item=3)
+    for _ in range(4):
+        assert office.rater(slug).work().stage is Stage.DONE
+    rows = office.sql(
+        "SELECT a.participant_id, t.stratum, t.arm_a, a.first_arm FROM study_assignment AS a"
+        " JOIN study_task AS t ON t.id = a.task_id"
+    )
+    assert len(rows) == 28
+    balance = Counter()
+    for person, stratum, arm_a, first in rows:
+        balance[person, stratum] += 1 if first == arm_a else -1
+    assert max(map(abs, balance.values())) <= 1
+
+
+def test_a_skipped_item_goes_to_others_and_never_comes_back(office):
+    slug = office.found(item_lines(2), **SINGLE_TASK | {"session": {"items": 2}})
+    rater, other = office.rater(slug), office.rater(slug)
+    item = rater.item()
+    office.desk.skip(slug, rater.key, item.assignment_id)
+    office.desk.skip(slug, rater.key, item.assignment_id)  # a double click
+    following = rater.item()
+    assert (following.position, following.history) == (2, following.history)
+    assert following.history != item.history
+    assert other.item().history == item.history
+    assert office.kinds(rater) == [("main", "skipped"), ("main", "open")]
+
+
+def test_the_database_lets_nobody_hold_two_items_or_one_task_twice(office):
+    slug = office.found()
+    rater = office.rater(slug)
+    rater.submit(rater.item())
+    rater.item()
+    copy = (
+        "INSERT INTO study_assignment (id, study_id, participant_id, task_id, kind, status, number,"
+        " first_arm, second_arm, leased_at, lease_expires_at, submitted_at, skip_reason)"
+        " SELECT 'copy', study_id, participant_id, task_id, ?, ?, 9, first_arm, second_arm,"
+        " leased_at, lease_expires_at, submitted_at, '' FROM study_assignment WHERE number = ?"
+    )
+    with pytest.raises(Refused, match="UNIQUE"):
+        office.sql(copy, "repeat", "open", 2)
+    with pytest.raises(Refused, match="UNIQUE"):
+        office.sql(copy, "main", "submitted", 1)
