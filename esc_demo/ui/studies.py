@@ -56,13 +56,15 @@ _EMPTY = """<div class="esc-run-empty"><p class="esc-empty-title">No study is ru
 <p>Once one is stored in this page's database, it appears here with the link to take part.</p></div>
 """
 
+_LOOKING = '<p class="esc-hint" role="status">Looking for studies…</p>'
+
 
 def build_studies(tab: gr.Tab, store: Store) -> None:
     """Lay out and wire the tab in the present block; studies are listed when it is opened."""
     with gr.Column(elem_classes="esc-about"):
         plain_html(_INTRO)
         plain_html("<h2>Studies</h2>")
-        listed = plain_html(_EMPTY, elem_id="studies")
+        listed = plain_html(_LOOKING, elem_id="studies")
         plain_html(_MAKE)
     tab.select(
         lambda: studies_html(store),

@@ -93,7 +93,7 @@ def audit(store: Store, slugs: Sequence[str], accepted: Sequence[Accepted]) -> A
 
 def miscollected(store: Store, slugs: Sequence[str], *, over: bool) -> list[str]:
     """Tasks with too many counting answers (`over`), or with too few."""
-    count = func.count(StudyAssignment.id)
+    count = func.count(col(StudyAssignment.id))
     wrong = count > StudyTask.needed if over else count < StudyTask.needed
     with Session(store.engine) as session:
         return list(
@@ -107,7 +107,7 @@ def miscollected(store: Store, slugs: Sequence[str], *, over: bool) -> list[str]
                     & (col(StudyAssignment.status) == AssignmentStatus.SUBMITTED),
                 )
                 .where(col(Study.slug).in_(slugs), StudyTask.kind == AssignmentKind.MAIN)
-                .group_by(StudyTask.id, StudyTask.key, StudyTask.needed)
+                .group_by(col(StudyTask.id), col(StudyTask.key), col(StudyTask.needed))
                 .having(wrong)
             )
         )

@@ -123,9 +123,7 @@ class Rater(threading.Thread):
         }
         second = self._second_click(slug, body) if self._random.random() < _DOUBLE_CLICKS else None
         answer = self._post(slug, "submit", body)
-        self._crowd.accepted(
-            Accepted(slug, item["assignment_id"], body["nonce"], scores, choice)  # type: ignore[arg-type]
-        )
+        self._crowd.accepted(Accepted(slug, item["assignment_id"], body["nonce"], scores, choice))
         if second is not None:
             second.join()
         return dict(answer["screen"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -66,10 +65,10 @@ class AppServer:
             self._process.wait()
 
     def stop(self) -> None:
-        """End it as Ctrl+C would."""
+        """End it as a service manager would; a program in the background may ignore Ctrl+C."""
         if self._process is None or self._process.poll() is not None:
             return
-        self._process.send_signal(signal.SIGINT)
+        self._process.terminate()
         try:
             self._process.wait(20)
         except subprocess.TimeoutExpired:

@@ -109,7 +109,7 @@ def test_an_unknown_database_is_refused():
 def test_a_killed_server_loses_nothing():
     """The real app, three raters, SIGKILL in the middle."""
     said = []
-    load = Load(3, 3.0, kill=True, think_s=(0.05, 0.15))
+    load = Load(3, 3.0, kill=True, think_s=(0.05, 0.15), settle_s=0)
     result = bench_study("sqlite", load, said.append)
     assert result.clean, json.dumps([*lines([result])], indent=1)
     assert result.audit.accepted > load.raters
