@@ -208,12 +208,14 @@ def test_verdicts_name_the_gpus_that_hold_it() -> None:
 
 def test_steps_and_tokens() -> None:
     lora = planned("esc-smollm2-lora", train_tokens=40 * 1024, rows=40)
-    assert (lora.steps, lora.total_tokens) == (30, 3 * 40 * 1024)
+    assert (lora.steps, lora.total_tokens) == (10, 40 * 1024)
+    thrice = planned("esc-smollm2-lora", {"epochs": 3}, train_tokens=40 * 1024, rows=40)
+    assert (thrice.steps, thrice.total_tokens) == (30, 3 * 40 * 1024)
     assert planned("esc-smollm2-lora").steps is None
     capped = planned("esc-smollm2-lora", {"max_steps": 5}, train_tokens=40 * 1024, rows=40)
     assert (capped.steps, capped.total_tokens) == (5, 20 * 1024)
     padded = {"batching": Batching.PADDED, "batch_size": 4}
-    assert planned("esc-smollm2-lora", padded, train_tokens=9, rows=32).steps == 6
+    assert planned("esc-smollm2-lora", padded, train_tokens=9, rows=32).steps == 2
 
 
 def test_plan_text_shows_every_part_and_the_sum() -> None:
