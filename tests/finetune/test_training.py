@@ -21,7 +21,7 @@ def test_recipes_refuse_what_they_do_not_know(tmp_path):
     text = recipe_text(load_recipe("esc-smollm2-lora"))
     path = tmp_path / "r.yaml"
     for before, after, said in (
-        ("epochs: 3.0", "epochs: 3\nmagic: 1", "magic"),
+        ("epochs: 1.0", "epochs: 3\nmagic: 1", "magic"),
         ("method: lora", "method: full", "lora"),
         ("batch_size: 1", "batch_size: 2", "batch_size at 1"),
         ("pack_tokens: 1024", "pack_tokens: 512", "less than max_tokens"),
