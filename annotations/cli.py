@@ -7,7 +7,7 @@ import sys
 import typer
 
 from annotations.owner_cli import app as owner_app
-from annotations.reports.cli import bench_app, report
+from annotations.report_cli import bench_app, report
 from annotations.studies.bench.cli import study as bench_study
 from annotations.studies.cli import app as study_app
 from esc_demo.errors import EscError

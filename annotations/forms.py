@@ -18,15 +18,14 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
+from annotations.checking import form_sentences, is_answer, problem
 from annotations.values import (
     HIGHEST_SCORE,
     LOWEST_SCORE,
     Choice,
     Dimension,
     RaterKind,
-    RatingStatus,
     Score,
 )
 from esc_demo.dialogue import clean_message
@@ -59,13 +58,13 @@ class _Form(BaseModel):
     def _clean_comment(cls, comment: object) -> str:
         """Keep the text as typed, under the rules for messages."""
         if not isinstance(comment, str):
-            raise _problem("The comment must be text.")
+            raise problem("The comment must be text.")
         if not comment.strip(_INVISIBLE):
             return ""
         try:
             return clean_message(comment, MAX_COMMENT_CHARS)
         except BadInput as error:
-            raise _problem(str(error).replace("The message", "The comment", 1)) from error
+            raise problem(str(error).replace("The message", "The comment", 1)) from error
 
     @classmethod
     def parse(cls, **values: object) -> Self:
@@ -77,13 +76,7 @@ class _Form(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            sentences = dict.fromkeys(
-                item["msg"]
-                if item["type"] == "form"
-                else f"{'.'.join(map(str, item['loc']))}: {item['msg']}."
-                for item in error.errors(include_url=False, include_context=False)
-            )
-            raise BadInput(" ".join(sentences)) from error
+            raise BadInput(form_sentences(error)) from error
 
 
 class RatingForm(_Form):
@@ -97,7 +90,7 @@ class RatingForm(_Form):
     def _all_answered(cls, scores: object) -> dict[Dimension, Score]:
         """Each dimension has one answer, and every answer is one that exists."""
         if not isinstance(scores, Mapping):
-            raise _problem("The scores must be given by dimension.")
+            raise problem("The scores must be given by dimension.")
         problems = [
             f"{str(name)[:40]!r} is not something that is rated here."
             for name in scores
@@ -107,13 +100,13 @@ class RatingForm(_Form):
             answer = scores.get(dimension)
             if answer is None:
                 problems.append(f"Choose a score for {dimension}, or 'cannot judge'.")
-            elif not _is_answer(answer):
+            elif not is_answer(answer):
                 problems.append(
                     f"{dimension} is {str(answer)[:40]}; it must be a whole number from"
                     f" {LOWEST_SCORE} to {HIGHEST_SCORE}, or 'cannot judge'."
                 )
         if problems:
-            raise _problem(" ".join(problems))
+            raise problem(" ".join(problems))
         return {dimension: scores[dimension] for dimension in Dimension}
 
 
@@ -130,40 +123,28 @@ class PreferenceForm(_Form):
     def _chosen(cls, choice: object) -> object:
         """Nothing is preselected, so nothing may have been chosen."""
         if choice is None or choice == "":
-            raise _problem("Choose the better reply, 'tie' or 'both bad'.")
+            raise problem("Choose the better reply, 'tie' or 'both bad'.")
         if not isinstance(choice, str) or choice not in set(Choice):
-            raise _problem(f"The choice is {str(choice)[:40]!r}; it must be {_or(Choice)}.")
+            raise problem(f"The choice is {str(choice)[:40]!r}; it must be {_or(Choice)}.")
         return choice
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         """The preferred reply was among those compared, and a tie prefers none."""
         if not 2 <= len(self.compared) <= MOST_COMPARED:
-            raise _problem(
+            raise problem(
                 f"{len(self.compared)} replies are compared; it takes 2 to {MOST_COMPARED}."
             )
         if len(set(self.compared)) != len(self.compared):
-            raise _problem("A reply is compared with itself.")
+            raise problem("A reply is compared with itself.")
         if self.choice is Choice.GENERATION:
             if self.preferred_generation_id is None:
-                raise _problem("Say which reply is the better one.")
+                raise problem("Say which reply is the better one.")
             if self.preferred_generation_id not in self.compared:
-                raise _problem("The preferred reply is not among those that were compared.")
+                raise problem("The preferred reply is not among those that were compared.")
         elif self.preferred_generation_id is not None:
-            raise _problem(f"The choice is '{self.choice}', so no reply can be preferred.")
+            raise problem(f"The choice is '{self.choice}', so no reply can be preferred.")
         return self
-
-
-def _is_answer(answer: object) -> bool:
-    """Whether it is one of 0..5 as an int (True is not 1, 3.0 is not 3) or cannot judge."""
-    if isinstance(answer, str):
-        return answer == RatingStatus.CANNOT_JUDGE
-    return type(answer) is int and LOWEST_SCORE <= answer <= HIGHEST_SCORE
-
-
-def _problem(sentence: str) -> PydanticCustomError:
-    """A validation error whose text is fit to be shown; braces are no placeholders in it."""
-    return PydanticCustomError("form", "{sentence}", {"sentence": sentence})
 
 
 def _or(words: type[Choice]) -> str:

@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pandas as pd
-from sqlalchemy import Engine, Select, and_, case, exists
+from sqlalchemy import Engine, Select, and_, case
 from sqlalchemy.orm import aliased
 from sqlmodel import col, select
 
 from annotations.database import explained
-from annotations.schema import Preference, Rating, RatingSubmission
+from annotations.schema import Preference, Rating, RatingSubmission, unsuperseded
 from annotations.schema_study import (
     Study,
     StudyAssignment,
@@ -92,8 +92,7 @@ def ratings_frame(
         StorageError: the database cannot be read.
     """
     keep = keep or Keep()
-    later = aliased(RatingSubmission)
-    in_force = ~exists().where(later.supersedes == RatingSubmission.id)
+    in_force = unsuperseded(RatingSubmission)
     second = col(StudyReply.arm) == StudyAssignment.second_arm
     other = case((second, StudyAssignment.first_arm), else_=StudyAssignment.second_arm)
     about_reply = StudyReply.arm != ""
@@ -129,8 +128,7 @@ def preferences_frame(
         StorageError: the database cannot be read.
     """
     keep = keep or Keep()
-    later = aliased(Preference)
-    in_force = ~exists().where(later.supersedes == Preference.id)
+    in_force = unsuperseded(Preference)
     chosen, text_a, text_b = aliased(StudyReply), aliased(StudyReply), aliased(StudyReply)
     query = (
         _screens(Preference)

@@ -6,11 +6,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from annotations.checking import checked, read_yaml_text
 from annotations.values import HIGHEST_SCORE, LOWEST_SCORE, Choice, Dimension
-from esc_demo.errors import ConfigError
 
 Line = Annotated[str, Field(min_length=1, max_length=89)]
 """A text short enough to be read at a glance."""
@@ -86,16 +85,7 @@ def read_scales(path: Path) -> Scales:
     Raises:
         ConfigError: unreadable, or not as `Scales` wants it; the text names file and entry.
     """
-    try:
-        return Scales.model_validate(yaml.safe_load(path.read_text("utf-8")))
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
-    except ValidationError as error:
-        lines = [
-            f"{'.'.join(map(str, item['loc']))}: {item['msg']}"
-            for item in error.errors(include_url=False)
-        ]
-        raise ConfigError(f"{path}: " + "; ".join(lines)) from error
+    return checked(Scales, read_yaml_text(path), path)
 
 
 @lru_cache(maxsize=1)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from annotations.checking import checked, read_yaml_text
 from annotations.scales import CannotJudge, DimensionScale, PreferenceScale, Scales, load_scales
 from annotations.values import Dimension, StudyDimension
 from esc_demo.errors import ConfigError
@@ -81,16 +81,7 @@ def read_study_scales(path: Path, core: Scales) -> StudyScales:
     Raises:
         ConfigError: unreadable, incomplete, or made for another version of `core`.
     """
-    try:
-        found = _StudyFile.model_validate(yaml.safe_load(path.read_text("utf-8")))
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
-    except ValidationError as error:
-        lines = [
-            f"{'.'.join(map(str, item['loc']))}: {item['msg']}".removeprefix(": ")
-            for item in error.errors(include_url=False)
-        ]
-        raise ConfigError(f"{path}: " + "; ".join(lines)) from error
+    found = checked(_StudyFile, read_yaml_text(path), path)
     if found.core_version != core.version:
         raise ConfigError(
             f"{path}: core_version is {found.core_version}, but scales.yaml is at version"

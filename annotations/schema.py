@@ -7,8 +7,9 @@ tables; a test compares the two. The tables of studies are in `schema_study.py`.
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Column, ForeignKey, String, UniqueConstraint
-from sqlmodel import Field, SQLModel
+from sqlalchemy import BigInteger, Column, ColumnElement, ForeignKey, String, UniqueConstraint
+from sqlalchemy.orm import aliased
+from sqlmodel import Field, SQLModel, select
 
 import annotations.schema_study  # noqa: F401  ratings refer to its tables
 from annotations.columns import (
@@ -298,3 +299,9 @@ class Preference(SQLModel, table=True):
     scales_version: int
     supersedes: str | None = Field(default=None, unique=True, sa_type=ID)
     created_at: datetime = Field(default_factory=utc_now)
+
+
+def unsuperseded(table: type[RatingSubmission] | type[Preference]) -> ColumnElement[bool]:
+    """The condition that no later row supersedes a row of `table`."""
+    later = aliased(table)
+    return ~select(later.id).where(later.supersedes == table.id).exists()

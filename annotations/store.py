@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Self, TypeVar
 
 from sqlalchemy import func
-from sqlalchemy.orm import aliased
 from sqlmodel import Session, SQLModel, select
 from sqlmodel.sql.expression import SelectOfScalar
 
@@ -30,6 +29,7 @@ from annotations.schema import (
     Rating,
     RatingSubmission,
     Turn,
+    unsuperseded,
 )
 from annotations.studies.desk import Desk
 from annotations.transactions import PATIENCE_S, Transactions
@@ -283,8 +283,8 @@ class Store:
         return self._database.read(
             lambda session: Counts(
                 generations=count(session, Generation),
-                ratings=count(session, RatingSubmission, _in_force(RatingSubmission)),
-                preferences=count(session, Preference, _in_force(Preference)),
+                ratings=count(session, RatingSubmission, unsuperseded(RatingSubmission)),
+                preferences=count(session, Preference, unsuperseded(Preference)),
             )
         )
 
@@ -321,12 +321,6 @@ def _refuse_repeated(session: Session, table: type[SQLModel], submission_id: str
         raise BadInput("This was submitted before and is already stored.")
 
 
-def _in_force(table: type[RatingSubmission] | type[Preference]) -> object:
-    """The condition that no later row supersedes a row of `table`."""
-    later = aliased(table)
-    return ~select(later.id).where(later.supersedes == table.id).exists()
-
-
 def _rating_of(
     generation_id: str, rater_id: str, kind: RaterKind
 ) -> SelectOfScalar[RatingSubmission]:
@@ -334,7 +328,7 @@ def _rating_of(
         RatingSubmission.generation_id == generation_id,
         RatingSubmission.rater_id == rater_id,
         RatingSubmission.rater_kind == kind,
-        _in_force(RatingSubmission),
+        unsuperseded(RatingSubmission),
     )
 
 
@@ -343,5 +337,5 @@ def _preference_of(turn_id: str, rater_id: str, kind: RaterKind) -> SelectOfScal
         Preference.turn_id == turn_id,
         Preference.rater_id == rater_id,
         Preference.rater_kind == kind,
-        _in_force(Preference),
+        unsuperseded(Preference),
     )

@@ -57,6 +57,11 @@ class Settings(BaseSettings):
     openai_api_key: SecretStr | None = Field(None, description="Key of that endpoint")
 
 
+def handed_on(**changes: str) -> dict[str, str]:
+    """The environment for a program we start: as it is, unread, with `changes` in it."""
+    return {**os.environ, **changes}
+
+
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
     """Read the environment once.

@@ -10,7 +10,7 @@ def differences(
     old: dict[str, Any], new: dict[str, Any], *, leave_out: Collection[str] = ()
 ) -> list[str]:
     """Each entry that differs as `name was OLD, now NEW`; nested ones have dotted names."""
-    before, after = _flat(old), _flat(new)
+    before, after = flat(old), flat(new)
     return [
         f"{name} was {before.get(name)}, now {after.get(name)}"
         for name in dict.fromkeys([*before, *after])
@@ -18,12 +18,12 @@ def differences(
     ]
 
 
-def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested entries under dotted names."""
-    flat: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for key, entry in value.items():
         if isinstance(entry, dict):
-            flat |= _flat(entry, f"{prefix}{key}.")
+            found |= flat(entry, f"{prefix}{key}.")
         else:
-            flat[f"{prefix}{key}"] = entry
-    return flat
+            found[f"{prefix}{key}"] = entry
+    return found

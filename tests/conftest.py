@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 from collections.abc import Iterator
@@ -12,12 +11,13 @@ from typing import NoReturn
 import pytest
 
 from annotations.database import open_database
+from annotations.studies.bench.postgres import why_not
 from esc_demo.assets import missing
 from esc_demo.models import load_specs
 from esc_demo.models.registry import ModelRegistry
 from esc_demo.models.scripted import ScriptedModel
 from esc_demo.settings import Settings, get_settings
-from tests.postgres import Cluster, find_programs
+from tests.postgres import Cluster, cluster
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -82,14 +82,10 @@ def chromium() -> str:
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[Cluster]:
     """A PostgreSQL server of this run's own."""
-    programs = find_programs()
-    if programs is None:
-        _unavailable("no PostgreSQL server; run scripts/ensure_postgresql.sh")
-    if importlib.util.find_spec("psycopg") is None:
-        _unavailable("no psycopg; pip install -r requirements-dev.txt")
-    cluster = Cluster(programs)
-    yield cluster
-    cluster.stop()
+    if reason := why_not():
+        _unavailable(reason)
+    with cluster() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from annotations.analysis.differences import comparable, paired_difference
 from annotations.analysis.estimate import Estimate
 from annotations.analysis.missing import Bounds, bounds
 from annotations.analysis.tidy import PREFERENCE, Frames
 from annotations.analysis.winrates import win_rate
+from annotations.checking import checked, read_yaml_text
 from annotations.studies.parts import Plan
 from annotations.values import RaterKind
 from esc_demo.errors import BadInput, ConfigError
@@ -127,19 +127,9 @@ def read_plan(path: Path) -> PlanView:
     Raises:
         ConfigError: unreadable, or an entry is unknown or missing; the text names it.
     """
-    try:
-        whole = yaml.safe_load(path.read_text("utf-8"))
-        found = _PlanFile.model_validate(
-            whole["plan"] if isinstance(whole, dict) and "plan" in whole else whole
-        )
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
-    except ValidationError as error:
-        lines = [
-            f"{'.'.join(map(str, item['loc'])) or 'the file'}: {item['msg']}"
-            for item in error.errors(include_url=False)
-        ]
-        raise ConfigError(f"{path}: " + "; ".join(lines)) from error
+    whole = read_yaml_text(path)
+    part = whole["plan"] if isinstance(whole, dict) and "plan" in whole else whole
+    found = checked(_PlanFile, part, path)
     second, first = found.primary.arms
     if first == second:
         raise ConfigError(f"{path}: primary.arms compares {first!r} with itself")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic_core import PydanticCustomError
 
+from annotations.checking import form_sentences, is_answer, problem
 from annotations.forms import MAX_COMMENT_CHARS, Key
 from annotations.studies.errors import unusable
 from annotations.studies.values import Scores, StudyDimension, Verdict
-from annotations.values import HIGHEST_SCORE, LOWEST_SCORE, RatingStatus, Score
+from annotations.values import HIGHEST_SCORE, LOWEST_SCORE, Score
 from esc_demo.dialogue import clean_message
 from esc_demo.errors import BadInput
 
@@ -41,7 +40,7 @@ class SubmissionForm(BaseModel):
     def _scores(cls, given: object) -> tuple[dict[str, Score], ...]:
         """A list of answers by dimension."""
         if not isinstance(given, Sequence) or isinstance(given, str) or len(given) > 2:
-            raise _problem("The scores must be a list with one entry for each reply.")
+            raise problem("The scores must be a list with one entry for each reply.")
         return tuple(_answers(part, f"Reply {number}, ") for number, part in enumerate(given, 1))
 
     @field_validator("once", mode="before")
@@ -56,7 +55,7 @@ class SubmissionForm(BaseModel):
         """One of the words, or nothing."""
         if given is not None and (not isinstance(given, str) or given not in ANSWERS):
             shown = str(given)[:40]
-            raise _problem(f"The preference is {shown!r}; it must be 1, 2, tie or both_bad.")
+            raise problem(f"The preference is {shown!r}; it must be 1, 2, tie or both_bad.")
         return given
 
     @field_validator("comment", mode="before")
@@ -66,7 +65,7 @@ class SubmissionForm(BaseModel):
         try:
             return free_text(given, MAX_COMMENT_CHARS, "The comment")
         except BadInput as error:
-            raise _problem(str(error)) from error
+            raise problem(str(error)) from error
 
     @field_validator("client_ms", mode="before")
     @classmethod
@@ -84,13 +83,7 @@ class SubmissionForm(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            sentences = dict.fromkeys(
-                item["msg"]
-                if item["type"] == "form"
-                else f"{'.'.join(str(part)[:40] for part in item['loc'])}: {item['msg']}."
-                for item in error.errors(include_url=False, include_context=False)
-            )
-            raise unusable(" ".join(sentences)) from error
+            raise unusable(form_sentences(error, name_chars=40)) from error
 
 
 def free_text(given: object, most: int, what: str) -> str:
@@ -179,28 +172,16 @@ def _compare(
 def _answers(given: object, where: str) -> dict[str, Score]:
     """Answers by dimension, each one that exists."""
     if not isinstance(given, Mapping):
-        raise _problem(f"{where}the scores must be given by dimension.".capitalize())
+        raise problem(f"{where}the scores must be given by dimension.".capitalize())
     problems = []
     for name, answer in given.items():
         if name not in set(StudyDimension):
             problems.append(f"{str(name)[:40]!r} is not something that is rated here.")
-        elif not _is_answer(answer):
+        elif not is_answer(answer):
             problems.append(
                 f"{where}{name} is {str(answer)[:40]}; it must be a whole number from"
                 f" {LOWEST_SCORE} to {HIGHEST_SCORE}, or 'cannot_judge'."
             )
     if problems:
-        raise _problem(" ".join(problems))
+        raise problem(" ".join(problems))
     return dict(given)
-
-
-def _is_answer(answer: Any) -> bool:
-    """Whether it is one of 0..5 as an int (True is not 1, 3.0 is not 3) or cannot judge."""
-    if isinstance(answer, str):
-        return answer == RatingStatus.CANNOT_JUDGE
-    return type(answer) is int and LOWEST_SCORE <= answer <= HIGHEST_SCORE
-
-
-def _problem(sentence: str) -> PydanticCustomError:
-    """A validation error whose text is fit to be shown; braces are no placeholders in it."""
-    return PydanticCustomError("form", "{sentence}", {"sentence": sentence})

@@ -5,12 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 
 from sqlalchemy import func
-from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
 from annotations.columns import new_id
 from annotations.rows import rating_rows
-from annotations.schema import Preference, RatingSubmission
+from annotations.schema import Preference, RatingSubmission, unsuperseded
 from annotations.schema_study import (
     StudyAssignment,
     StudyParticipant,
@@ -166,20 +165,18 @@ def in_force(
     session: Session, assignment: StudyAssignment
 ) -> tuple[dict[str, RatingSubmission], Preference | None]:
     """The answers that nothing supersedes: submissions by reply, and the preference."""
-    later = aliased(RatingSubmission)
     rows = session.exec(
         select(RatingSubmission).where(
             RatingSubmission.assignment_id == assignment.id,
             RatingSubmission.rater_kind == RaterKind.HUMAN,
-            ~select(later.id).where(later.supersedes == RatingSubmission.id).exists(),
+            unsuperseded(RatingSubmission),
         )
     ).all()
-    newer = aliased(Preference)
     preference = session.exec(
         select(Preference).where(
             Preference.assignment_id == assignment.id,
             Preference.rater_kind == RaterKind.HUMAN,
-            ~select(newer.id).where(newer.supersedes == Preference.id).exists(),
+            unsuperseded(Preference),
         )
     ).first()
     return {row.reply_id: row for row in rows if row.reply_id}, preference

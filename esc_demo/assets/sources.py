@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from esc_demo.assets.catalogue import Asset
 from esc_demo.errors import AssetError
+from esc_demo.settings import handed_on
 from esc_demo.storage import NO_SPACE, disk_full, is_disk_full
 
 Progress = Callable[[str], None]
@@ -114,9 +115,9 @@ def _pip_download(asset: Asset, scratch: Path) -> Path:
     scratch.mkdir(parents=True, exist_ok=True)
     log = scratch / "pip.log"
     command = [sys.executable, *_PIP, "--retries=1", "-d", str(scratch), asset.wheel.requirement]
-    # Passed on, not read: pip needs its proxy and index settings, and TMPDIR keeps its half
-    # files inside the folder that the next set-up clears away.
-    environment = {**os.environ, "TMPDIR": str(scratch)}
+    # pip needs its proxy and index settings, and TMPDIR keeps its half files inside the folder
+    # that the next set-up clears away.
+    environment = handed_on(TMPDIR=str(scratch))
     bar = tqdm(total=asset.wheel.size, unit="B", unit_scale=True, desc=asset.name, disable=None)
     with bar, log.open("wb") as errors:
         process = subprocess.Popen(command, env=environment, stdout=errors, stderr=errors)

@@ -84,7 +84,7 @@ class Results:
         return {
             view.empty: "" if groups or found.unfinished else EMPTY,
             view.form: gr.update(visible=bool(groups)),
-            view.group: gr.update(choices=listed, value=group),
+            view.group: gr.update(choices=listed, value=group if groups else None),
             view.unfinished: _unfinished_html(found),
         } | self._listed(found, group, picked or ())
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from esc_demo.errors import BadInput
+from finetune.differences import flat
 from finetune.generate import ItemKey, Status, read_replies
 from finetune.metrics.pairs import Pair
 
@@ -155,7 +156,7 @@ def _require_one_protocol(first: Run, other: Run) -> None:
     """Refuse two protocols, naming every entry in which they differ."""
     if first.header["protocol_hash"] == other.header["protocol_hash"]:
         return
-    mine, theirs = _flat(first.header["protocol"]), _flat(other.header["protocol"])
+    mine, theirs = flat(first.header["protocol"]), flat(other.header["protocol"])
     differing = [
         f"{name} is {mine.get(name)} and {theirs.get(name)}"
         for name in dict.fromkeys([*mine, *theirs])
@@ -165,16 +166,6 @@ def _require_one_protocol(first: Run, other: Run) -> None:
         f"{first.path} and {other.path} are of different protocols: {'; '.join(differing)}."
         " Score them in two tables, or generate one of them anew."
     )
-
-
-def _flat(value: Record, prefix: str = "") -> Record:
-    """Nested entries under dotted names."""
-    flat: Record = {}
-    for key, entry in value.items():
-        flat |= (
-            _flat(entry, f"{prefix}{key}.") if isinstance(entry, dict) else {prefix + key: entry}
-        )
-    return flat
 
 
 def _seconds(path: Path) -> dict[ItemKey, float]:

@@ -18,8 +18,9 @@ def browser(chromium):
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """The app with scripted replies."""
-    yield from run_server(tmp_path_factory.mktemp("app"), ESC_SCRIPTED="1")
+    """The app with scripted replies, working where nothing has been run yet."""
+    folder = tmp_path_factory.mktemp("app")
+    yield from run_server(folder, cwd=folder, ESC_SCRIPTED="1")
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,21 @@ def results_server(tmp_path_factory):
     yield from run_server(folder, cwd=folder, ESC_SCRIPTED="1")
 
 
+@pytest.fixture(scope="module")
+def new_server(tmp_path_factory):
+    """The app as it is just after it was cloned: no run has been made."""
+    folder = tmp_path_factory.mktemp("new")
+    yield from run_server(folder, cwd=folder, ESC_SCRIPTED="1")
+
+
+def test_a_new_clone_is_told_what_to_do_and_shown_no_error(new_server, open_page):
+    page = open_page(new_server.url)
+    page.get_by_role("tab", name="Results").click()
+    expect(page.get_by_text("python -m finetune generate").first).to_be_visible()
+    page.wait_for_timeout(1000)  # an error of the tab would follow what it shows
+    expect(page.locator(".toast-body")).to_have_count(0)
+
+
 def open_tab(page):
     page.get_by_role("tab", name="Results").click()
     expect(page.locator("#results-runs input").first).to_be_visible()

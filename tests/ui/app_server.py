@@ -2,14 +2,13 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+
+from annotations.studies.bench.server import answers, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -21,12 +20,6 @@ class Server:
     url: str
     database: Path
     ready_s: float
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def start(folder, port, cwd=ROOT, **environment):
@@ -45,14 +38,6 @@ def start(folder, port, cwd=ROOT, **environment):
             stdout=log,
             stderr=subprocess.STDOUT,
         )
-
-
-def answers(url):
-    try:
-        with urllib.request.urlopen(url, timeout=2) as response:
-            return response.status == 200
-    except (urllib.error.URLError, OSError):
-        return False
 
 
 def run_server(folder, cwd=ROOT, **environment):

@@ -1,4 +1,4 @@
-"""A PostgreSQL server for one run, on loopback, with the durability it comes with."""
+"""A PostgreSQL server for one run, on loopback: for the load bench and for tests."""
 
 from __future__ import annotations
 
@@ -24,6 +24,14 @@ _START_S = 60
 _PROGRAMS = Path("/usr/lib/postgresql")
 """Where Debian puts initdb and postgres, one folder a version; they are not on the PATH."""
 
+_FORGETFUL = (
+    "fsync=off",
+    "full_page_writes=off",
+    "synchronous_commit=off",
+    "shared_buffers=32MB",
+)
+"""For data that need not survive the machine."""
+
 
 def why_not() -> str:
     """Why no server can be started here; empty if one can."""
@@ -46,8 +54,10 @@ def find_programs() -> Path | None:
 
 
 @contextmanager
-def local_postgres(folder: Path) -> Iterator[str]:
-    """The URL of a new database; the server ends with the context.
+def local_postgres(folder: Path, *, durable: bool = True) -> Iterator[str]:
+    """The URL of a new server's database `postgres`; the server ends with the context.
+
+    Without `durable` it is quicker and would lose what a crash of the machine interrupts.
 
     Raises:
         StorageError: the server does not start.
@@ -59,8 +69,11 @@ def local_postgres(folder: Path) -> Iterator[str]:
         folder.chmod(0o711)
         shutil.chown(_made(folder / "postgres"), "postgres", "postgres")
     data, port = _made(folder / "postgres") / "data", free_port()
-    _run([programs / "initdb", "-D", data, "-U", "esc", "-A", "trust", "-E", "UTF8"], identity)
-    settings = (f"listen_addresses={HOST}", "unix_socket_directories=", "max_connections=200")
+    hurry = [] if durable else ["-N"]
+    initdb = [programs / "initdb", "-D", data, "-U", "esc", "-A", "trust", "-E", "UTF8", *hurry]
+    _run(initdb, identity)
+    settings = [f"listen_addresses={HOST}", "unix_socket_directories=", "max_connections=200"]
+    settings += [] if durable else _FORGETFUL
     options = [part for setting in settings for part in ("-c", setting)]
     server = subprocess.Popen(
         [programs / "postgres", "-D", data, "-p", str(port), *options],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
@@ -12,7 +11,7 @@ import urllib.request
 from pathlib import Path
 
 from esc_demo.errors import StorageError
-from esc_demo.settings import PROJECT_ROOT
+from esc_demo.settings import PROJECT_ROOT, handed_on
 
 HOST = "127.0.0.1"
 _START_S = 180
@@ -44,15 +43,14 @@ class AppServer:
         """
         begun = time.monotonic()
         with self._log.open("ab") as log:
-            # The environment is handed on with our settings in it; nothing in it is read here.
             self._process = subprocess.Popen(
                 [sys.executable, str(PROJECT_ROOT / "app.py")],
                 cwd=PROJECT_ROOT,
-                env={**os.environ, **self._settings},
+                env=handed_on(**self._settings),
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        while not _answers(f"http://{HOST}:{self.port}{path}"):
+        while not answers(f"http://{HOST}:{self.port}{path}"):
             if self._process.poll() is not None or time.monotonic() - begun > _START_S:
                 raise StorageError(f"The app did not start. It said: {self._said()}")
             time.sleep(0.1)
@@ -85,7 +83,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Whether `url` is served."""
     try:
         with urllib.request.urlopen(url, timeout=5) as response:
             return bool(response.status == 200)
