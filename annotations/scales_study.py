@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from annotations.checking import checked, read_yaml_text
 from annotations.scales import CannotJudge, DimensionScale, PreferenceScale, Scales, load_scales
-from annotations.values import Dimension, StudyDimension
+from annotations.values import JUDGES_ONLY, Dimension, StudyDimension
 from esc_demo.errors import ConfigError
 
 CORE = frozenset(StudyDimension(dimension.value) for dimension in Dimension)
@@ -30,7 +30,7 @@ class _StudyFile(BaseModel):
     @model_validator(mode="after")
     def _all_but_core(self) -> _StudyFile:
         """Each further dimension is described, and none of the core four twice."""
-        wanted = set(StudyDimension) - CORE
+        wanted = set(StudyDimension) - CORE - JUDGES_ONLY
         if missing := sorted(wanted - set(self.dimensions)):
             raise ValueError(f"no scale for {', '.join(missing)}")
         if doubled := sorted(set(self.dimensions) & CORE):

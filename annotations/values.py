@@ -45,10 +45,11 @@ class Dimension(StrEnum):
 
 
 class StudyDimension(StrEnum):
-    """All that a study can ask with a score from 0 to 5, in the order it is asked.
+    """All that can be answered with a score from 0 to 5, in the order it is asked.
 
     The first four are those of the Compare page; fluency to overall complete the five questions
-    of Liu et al. (2021); the two emotions are about the seeker and asked once a chat.
+    of Liu et al. (2021); relevance, informativeness and coherence are asked of judges only; the two
+    emotions are about the seeker and asked once a chat.
     """
 
     EMOTION_BEFORE = "emotion_before"
@@ -61,11 +62,19 @@ class StudyDimension(StrEnum):
     EMPATHY = "empathy"
     SAFETY = "safety"
     OVERALL = "overall"
+    RELEVANCE = "relevance"
+    INFORMATIVENESS = "informativeness"
+    COHERENCE = "coherence"
     EMOTION_AFTER = "emotion_after"
 
 
 ASKED_ONCE = frozenset({StudyDimension.EMOTION_BEFORE, StudyDimension.EMOTION_AFTER})
 """Dimensions about the seeker rather than about a reply."""
+
+JUDGES_ONLY = frozenset(
+    {StudyDimension.RELEVANCE, StudyDimension.INFORMATIVENESS, StudyDimension.COHERENCE}
+)
+"""Dimensions of judges' protocols that studies do not put to people."""
 
 
 class RatingStatus(StrEnum):
@@ -118,6 +127,16 @@ class AssignmentStatus(StrEnum):
     EXPIRED = "expired"
     SURPLUS = "surplus"
     WITHDRAWN = "withdrawn"
+
+
+class JudgeStatus(StrEnum):
+    """How a call of a judge ended. Only `ok` carries an answer."""
+
+    OK = "ok"
+    PARSE_ERROR = "parse_error"
+    REFUSED = "refused"
+    CONTENT_FILTERED = "content_filtered"
+    API_ERROR = "api_error"
 
 
 LOWEST_SCORE, HIGHEST_SCORE = 0, 5

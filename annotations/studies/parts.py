@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from annotations.studies.values import ASKED_ONCE, Scores, StudyDimension, Verdict
-from annotations.values import HIGHEST_SCORE, LOWEST_SCORE, Dimension
+from annotations.values import HIGHEST_SCORE, JUDGES_ONLY, LOWEST_SCORE, Dimension
 from esc_demo.contexts import ContextKind, ContextSpec
 from esc_demo.dialogue import MAX_MESSAGE_CHARS, Role, Turn
 
@@ -100,6 +100,8 @@ class ScalesChoice(Strict):
         """No dimension twice; they come back in the order they are asked."""
         if len(set(dimensions)) != len(dimensions):
             raise ValueError("a dimension is listed twice")
+        if odd := [name.value for name in dimensions if name in JUDGES_ONLY]:
+            raise ValueError(f"{', '.join(odd)}: asked of judges only")
         return tuple(name for name in StudyDimension if name in dimensions)
 
     @property
