@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from annotations.judge.cli import judge
 from annotations.owner_cli import app as owner_app
 from annotations.report_cli import bench_app, report
 from annotations.studies.bench.cli import study as bench_study
@@ -17,6 +18,7 @@ app.add_typer(study_app, name="study")
 app.add_typer(bench_app, name="bench")
 bench_app.command("study")(bench_study)
 app.command()(report)
+app.command()(judge)
 app.add_typer(owner_app)  # without a name: its commands stand beside the others
 
 

@@ -27,15 +27,28 @@ _WHO = (
         "Why the screen was given; only main answers are analysed",
     ),
     Column("item", "text", "Name of the item"),
-    Column("stratum", "text", "Pair of arms (or arm) and the item's own label"),
+    Column(
+        "stratum",
+        "text",
+        "Pair of arms (or arm) and the item's own label; empty: a judge's score of one of a pair",
+    ),
 )
 _WHEN = (
-    Column("seconds", "number", "Server's time from showing the screen to its first answer"),
+    Column(
+        "seconds",
+        "number",
+        "Server's time from showing the screen to its first answer; judge: time of the call",
+    ),
     Column("submitted_at", "time", "When the answer came in, UTC"),
 )
 _STATE = (
-    Column("screen", "whole number", "The same for all answers given on one screen"),
-    Column("scales_version", "whole number", "Version of the wording of the questions"),
+    Column(
+        "screen", "whole number", "The same for all answers of one screen, or of one judge's call"
+    ),
+    Column(
+        "scales_version", "whole number", "Version of the questions' wording; judge: protocol's"
+    ),
+    Column("sample", "whole number", "Judge: number of the repeat, from 0; empty for people"),
     Column("in_force", "true | false", "False: replaced later by a correction"),
     Column(
         "counted",
@@ -52,14 +65,25 @@ _STATE = (
 TABLES: dict[str, tuple[Column, ...]] = {
     "ratings": (
         *_WHO,
-        Column("arm", "text", "Whose reply was rated; empty: a question about the seeker"),
+        Column(
+            "arm",
+            "text",
+            "Whose reply was rated; empty: a question about the seeker; control:...: planted",
+        ),
         Column("other_arm", "text", "Whose reply stood beside it; empty: none"),
         Column("side", "1 | 2", "Where the reply was shown: 1 first (left), 2 second"),
         Column("dimension", "text", "What was asked"),
-        Column("status", "scored | cannot_judge", "Cannot judge is an answer without a score"),
+        Column(
+            "status",
+            "scored | cannot_judge | parse_error | refused | content_filtered | api_error",
+            "Cannot judge is an answer without a score; from parse_error on: why a judge gave none",
+        ),
         Column("score", "0 to 5", "Higher is better; empty unless scored"),
         *_WHEN,
         Column("reply_words", "whole number", "Words of the reply; empty for a chat"),
+        Column("control", "text", "Judge: kind of the planted reply; empty: a reply of an arm"),
+        Column("arm_family", "text", "Judge's rows: family of the arm's model, where known"),
+        Column("rater_family", "text", "Judge's rows: family of the judge's model, where known"),
         *_STATE,
     ),
     "preferences": (
@@ -68,6 +92,8 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("arm_b", "text", "Second arm of the pair"),
         Column("side_a", "1 | 2", "Where the reply of arm_a was shown: 1 first (left), 2 second"),
         Column("choice", "an arm | tie | both_bad", "The better reply"),
+        Column("aspect", "text", "Judge: in which respect; empty: as a whole"),
+        Column("control", "text", "Judge: the planted reply that gold was compared with"),
         *_WHEN,
         Column("words_a", "whole number", "Words of the reply of arm_a; empty for a chat"),
         Column("words_b", "whole number", "Words of the reply of arm_b; empty for a chat"),

@@ -13,7 +13,7 @@ import os
 import secrets
 import zipfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 from importlib.util import find_spec
@@ -106,8 +106,8 @@ def tables_of(
         StorageError: the database cannot be read.
     """
     keep, slug = ALL if everything else Keep(), answers.view.slug
-    ratings = ratings_frame(store, slug, keep)
-    preferences = preferences_frame(store, slug, keep)
+    ratings = _with_judges(ratings_frame(store, slug, keep), answers.judges.ratings)
+    preferences = _with_judges(preferences_frame(store, slug, keep), answers.judges.preferences)
     both = pd.concat([frame[["assignment", "submitted_at"]] for frame in (ratings, preferences)])
     ordered = both.sort_values("submitted_at", kind="stable")["assignment"].drop_duplicates()
     screens = {name: number for number, name in enumerate(ordered, 1)}
@@ -141,9 +141,19 @@ def write_export(export: Export, out: Path) -> None:
         ) from error
 
 
+def _with_judges(people: pd.DataFrame, judges: pd.DataFrame) -> pd.DataFrame:
+    """Both in one table with all columns; what only judges have is empty for people."""
+    people = people.rename(columns={"participant": "rater"})
+    texts = [name for name in judges if name not in people]
+    whole = pd.concat([people, judges], ignore_index=True) if len(judges) else people
+    whole = whole.reindex(columns=[*people, *texts])
+    whole[texts] = whole[texts].astype(object).where(whole[texts].notna(), "")
+    return whole
+
+
 def _tidied(frame: pd.DataFrame, screens: dict[str, int], answers: Answers) -> pd.DataFrame:
     """Pseudonyms and numbers for ids, and why a rater is left out."""
-    table = frame.rename(columns={"participant": "rater"})
+    table = frame.copy()
     table["screen"] = [screens[name] for name in table.pop("assignment")]
     human = table["rater_kind"] == "human"
     why = {name: answers.excluded_by(name) for name in set(table["rater"])}
@@ -231,6 +241,7 @@ def _study_json(answers: Answers, everything: bool) -> bytes:
         "retention_days": definition.retention_days,
         "plan": definition.plan.model_dump(mode="json"),
         "excluded": [str(one) for one in answers.excluded],
+        "judges": [asdict(run) for run in answers.judges.runs],
     }
     return (json.dumps(values, ensure_ascii=False, indent=2) + "\n").encode()
 

@@ -2,12 +2,13 @@
 
 Each rater becomes a participant, known again in later files by a keyed hash of the name given
 there; the name itself is not stored. Answers beyond those a task needs are kept as surplus, as
-late ones are. The ids of imported assignments carry the hash of the files, so importing the same
-files again changes nothing.
+late ones are. The ids of imported assignments carry a hash of the study and the files, so
+importing the same files again changes nothing.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ def import_files(store: Store, slug: str, paths: Sequence[Path]) -> Imported:
     def work(session: Session) -> Imported:
         study = opened(session, slug, lock=True)
         _refuse_unfit(study.row)
-        prefix = f"{IMPORTED}{files.content_hash[:_HASH_SIGNS]}-"
+        prefix = _prefix(study.row, files)
         if _is_there(session, study.row, prefix):
             return Imported(True, 0, 0, 0, 0, 0, 0, files.unused)
         tasks = _tasks(session, study.row)
@@ -94,6 +95,12 @@ def import_files(store: Store, slug: str, paths: Sequence[Path]) -> Imported:
         return desk.store(screens, prefix, files.unused)
 
     return Transactions(store.engine).write(work)
+
+
+def _prefix(study: Study, files: Files) -> str:
+    """How the ids of these files' assignments begin; other studies may import the same files."""
+    found = hashlib.sha256(f"{study.id}\n{files.content_hash}".encode()).hexdigest()
+    return f"{IMPORTED}{found[:_HASH_SIGNS]}-"
 
 
 def _refuse_unfit(study: Study) -> None:

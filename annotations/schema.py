@@ -7,11 +7,20 @@ tables; a test compares the two. The tables of studies are in `schema_study.py`.
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Column, ColumnElement, ForeignKey, String, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    ForeignKey,
+    String,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import aliased
 from sqlmodel import Field, SQLModel, select
 
-import annotations.schema_study  # noqa: F401  ratings refer to its tables
+import annotations.schema_judge
+import annotations.schema_study  # noqa: F401  ratings refer to the tables of both
 from annotations.columns import (
     ID,
     RATER_SQL,
@@ -26,6 +35,7 @@ from annotations.columns import (
     text_field,
     utc_now,
 )
+from annotations.judge.values import Control
 from annotations.values import (
     Choice,
     GenerationStatus,
@@ -191,10 +201,21 @@ class Generation(SQLModel, table=True):
     created_at: datetime = Field(default_factory=utc_now)
 
 
+ONE_PLACE_SQL = (
+    "CASE WHEN {page} IS NULL THEN 0 ELSE 1 END"
+    " + CASE WHEN assignment_id IS NULL THEN 0 ELSE 1 END"
+    " + CASE WHEN judge_call_id IS NULL THEN 0 ELSE 1 END = 1"
+)
+"""An answer was given on the page, on a participant's screen, or by a judge in one of its calls."""
+
+OF_JUDGE_SQL = "judge_call_id IS NULL OR (rater_kind = 'judge' AND supersedes IS NULL)"
+
+
 class RatingSubmission(SQLModel, table=True):
     """One rater's answers about one reply. Append-only; a later one may supersede it.
 
-    The reply is a generation of the page, or a reply of a study within one assignment.
+    The reply is a generation of the page, or a reply of a study within one assignment or judged
+    by a model; a `control` was planted for judges and is nobody's reply.
     """
 
     __tablename__ = "rating_submission"
@@ -203,8 +224,15 @@ class RatingSubmission(SQLModel, table=True):
         check("rater_id", RATER_SQL),
         check("comment", "length(comment) <= 2000"),
         check("not_itself", "supersedes <> id"),
-        check("one_reply", "(generation_id IS NULL) = (reply_id IS NOT NULL)"),
-        check("in_study", "(reply_id IS NULL) = (assignment_id IS NULL)"),
+        check("one_place", ONE_PLACE_SQL.format(page="generation_id")),
+        check("on_page", "generation_id IS NULL OR reply_id IS NULL"),
+        check("in_study", "assignment_id IS NULL OR reply_id IS NOT NULL"),
+        check("of_judge", OF_JUDGE_SQL),
+        one_of("control", Control),
+        check(
+            "planted",
+            "(judge_call_id IS NOT NULL AND reply_id IS NULL) = (control IS NOT NULL)",
+        ),
         first_only("uq_rating_submission_first", "generation_id", "rater_kind", "rater_id"),
         first_only(
             "uq_rating_submission_study_first",
@@ -221,7 +249,11 @@ class RatingSubmission(SQLModel, table=True):
     assignment_id: str | None = Field(
         default=None, foreign_key="study_assignment.id", sa_type=ID, index=True
     )
-    reply_id: str | None = Field(default=None, foreign_key="study_reply.id", sa_type=ID)
+    judge_call_id: str | None = Field(
+        default=None, foreign_key="judge_call.id", sa_type=ID, unique=True
+    )
+    reply_id: str | None = Field(default=None, foreign_key="study_reply.id", sa_type=ID, index=True)
+    control: Control | None = Field(default=None, sa_type=enum_type(Control))
     rater_id: str = Field(sa_type=String(64))
     rater_kind: RaterKind = Field(sa_type=enum_type(RaterKind))
     comment: str = text_field()
@@ -256,6 +288,8 @@ class Preference(SQLModel, table=True):
     """Which of several replies to one message a rater prefers. Append-only.
 
     In a study `compared` and `preferred_reply_id` are ids of study replies, in the shown order.
+    A judge may be shown planted controls, too (`control:gold` among those compared), and may be
+    asked for one `aspect` after another; the empty one is the reply as a whole.
     """
 
     __tablename__ = "preference"
@@ -265,7 +299,14 @@ class Preference(SQLModel, table=True):
         check("rater_id", RATER_SQL),
         check("comment", "length(comment) <= 2000"),
         check("not_itself", "supersedes <> id"),
-        check("one_place", "(turn_id IS NULL) = (assignment_id IS NOT NULL)"),
+        check("one_place", ONE_PLACE_SQL.format(page="turn_id")),
+        check("of_judge", OF_JUDGE_SQL),
+        check(
+            "judges_only",
+            "judge_call_id IS NOT NULL OR (aspect = '' AND preferred_control IS NULL)",
+        ),
+        one_of("preferred_control", Control),
+        UniqueConstraint("judge_call_id", "aspect"),
         check(
             "preferred",
             "(choice = 'generation' AND turn_id IS NOT NULL)"
@@ -273,9 +314,10 @@ class Preference(SQLModel, table=True):
         ),
         check(
             "preferred_reply",
-            "(choice = 'generation' AND assignment_id IS NOT NULL)"
-            " = (preferred_reply_id IS NOT NULL)",
+            "(choice = 'generation' AND turn_id IS NULL)"
+            " = (preferred_reply_id IS NOT NULL OR preferred_control IS NOT NULL)",
         ),
+        check("one_preferred", "preferred_reply_id IS NULL OR preferred_control IS NULL"),
         first_only("uq_preference_first", "turn_id", "rater_kind", "rater_id"),
         first_only("uq_preference_study_first", "assignment_id", "rater_kind", "rater_id"),
         *same_rater("preference", "turn_id"),
@@ -287,6 +329,10 @@ class Preference(SQLModel, table=True):
     assignment_id: str | None = Field(
         default=None, foreign_key="study_assignment.id", sa_type=ID, index=True
     )
+    judge_call_id: str | None = Field(default=None, foreign_key="judge_call.id", sa_type=ID)
+    aspect: str = Field(
+        default="", sa_type=String(64), sa_column_kwargs={"server_default": text("''")}
+    )
     rater_id: str = Field(sa_type=String(64))
     rater_kind: RaterKind = Field(sa_type=enum_type(RaterKind))
     choice: Choice = Field(sa_type=enum_type(Choice))
@@ -294,6 +340,7 @@ class Preference(SQLModel, table=True):
         default=None, foreign_key="generation.id", sa_type=ID
     )
     preferred_reply_id: str | None = Field(default=None, foreign_key="study_reply.id", sa_type=ID)
+    preferred_control: Control | None = Field(default=None, sa_type=enum_type(Control))
     compared: list[str] = json_field(nullable=False)
     comment: str = text_field()
     scales_version: int

@@ -73,7 +73,10 @@ class Study(SQLModel, table=True):
 
 
 class StudyItem(SQLModel, table=True):
-    """A conversation to be judged; in live mode only what the chat may be about."""
+    """A conversation to be judged; in live mode only what the chat may be about.
+
+    `reference` is what the supporter of the data said here; participants never see it.
+    """
 
     __tablename__ = "study_item"
     __table_args__ = (
@@ -89,6 +92,7 @@ class StudyItem(SQLModel, table=True):
     position: int
     stratum: str = Field(sa_type=KEY)
     situation: str = text_field()
+    reference: str | None = text_field(default=None)
     history: list[dict[str, str]] = json_field(nullable=False)
     source: dict[str, str] = json_field(nullable=False)
 

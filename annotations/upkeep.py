@@ -6,11 +6,12 @@ restored copy or another program's writing can break what constraints promised.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Column, Connection, Engine, ForeignKeyConstraint, and_, func, or_
+from sqlalchemy import Column, Connection, Engine, ForeignKeyConstraint, and_, case, func, or_
 from sqlalchemy.orm import aliased
 from sqlmodel import SQLModel, col, select
 
@@ -18,6 +19,7 @@ from annotations.columns import utc_now
 from annotations.database import explained, sqlite_name
 from annotations.importing import IMPORTED
 from annotations.schema import Preference, Rating, RatingSubmission
+from annotations.schema_judge import JudgeCall, JudgeRun
 from annotations.schema_study import (
     Study,
     StudyAssignment,
@@ -27,7 +29,7 @@ from annotations.schema_study import (
     StudyTask,
 )
 from annotations.studies.leases import ANSWERED
-from annotations.values import AssignmentKind, AssignmentStatus
+from annotations.values import AssignmentKind, AssignmentStatus, JudgeStatus
 
 SLACK = timedelta(minutes=1)
 """Clocks of two servers may differ by so much."""
@@ -229,7 +231,94 @@ def _met_twice(connection: Connection, _now: datetime) -> Iterator[Finding]:
         yield Finding("met twice", slug, f"{who} was given {item} twice")
 
 
+def _judged(connection: Connection, _now: datetime) -> Iterator[Finding]:
+    """A judge's call has answers exactly when it is ok, under its name, about what was shown."""
+    ok = JudgeCall.status == JudgeStatus.OK
+    rated = select(RatingSubmission.id).where(RatingSubmission.judge_call_id == JudgeCall.id)
+    preferred = select(Preference.id).where(Preference.judge_call_id == JudgeCall.id)
+    given = or_(rated.exists(), preferred.exists())
+    others = [
+        select(table.id)
+        .where(table.judge_call_id == JudgeCall.id, table.rater_id != JudgeRun.rater_id)
+        .exists()
+        for table in (RatingSubmission, Preference)
+    ]
+    for condition, text in (
+        (and_(ok, ~given), "are ok, but without any answer"),
+        (and_(~ok, given), "failed, but have answers"),
+        (or_(*others), "have answers under another judge's name"),
+    ):
+        query = (
+            select(Study.slug, func.count())
+            .select_from(JudgeCall)
+            .join(JudgeRun, col(JudgeRun.id) == JudgeCall.run_id)
+            .join(Study, col(Study.id) == JudgeRun.study_id)
+            .where(condition)
+            .group_by(Study.slug)
+        )
+        for slug, number in connection.execute(query):
+            yield Finding("judge", slug, f"{number} calls {text}")
+    for slug, number in _misplaced(connection).items():
+        yield Finding("judge", slug, f"{number} answers are not about what their call showed")
+
+
+def _misplaced(connection: Connection) -> Counter[str]:
+    """By study: answers that name replies other than those their call showed."""
+    calls = (
+        select(Study.slug, JudgeCall.candidates, RatingSubmission.reply_id, Preference.compared)
+        .select_from(JudgeCall)
+        .join(JudgeRun, col(JudgeRun.id) == JudgeCall.run_id)
+        .join(Study, col(Study.id) == JudgeRun.study_id)
+        .outerjoin(RatingSubmission, col(RatingSubmission.judge_call_id) == JudgeCall.id)
+        .outerjoin(Preference, col(Preference.judge_call_id) == JudgeCall.id)
+        .where(JudgeCall.status == JudgeStatus.OK)
+    )
+    wrong: Counter[str] = Counter()
+    for slug, candidates, reply, compared in connection.execute(calls):
+        shown = [one.get("reply") or f"control:{one.get('control')}" for one in candidates]
+        named = compared if compared is not None else [reply or shown[0]]
+        wrong[slug] += named != shown
+    return +wrong
+
+
+def _asked_again(connection: Connection, _now: datetime) -> Iterator[Finding]:
+    """Attempts are counted without a gap, and only the last of a place can be an answer."""
+    answers = func.sum(case((JudgeCall.status == JudgeStatus.API_ERROR, 0), else_=1))
+    attempts, last = func.count(col(JudgeCall.id)), func.max(JudgeCall.attempt)
+    places = (
+        select(JudgeCall.run_id)
+        .group_by(JudgeCall.run_id, JudgeCall.place)
+        .having(or_(attempts != last + 1, answers > 1))
+        .subquery()
+    )
+    query = (
+        select(Study.slug, func.count())
+        .select_from(places)
+        .join(JudgeRun, col(JudgeRun.id) == places.c.run_id)
+        .join(Study, col(Study.id) == JudgeRun.study_id)
+        .group_by(Study.slug)
+    )
+    for slug, number in connection.execute(query):
+        yield Finding("judge", slug, f"{number} places have lost a call or have two answers")
+
+
+def _judged_chats(connection: Connection, _now: datetime) -> Iterator[Finding]:
+    """No prompt holds what was said by somebody who has withdrawn."""
+    query = (
+        select(Study.slug, func.count())
+        .select_from(JudgeCall)
+        .join(StudyAssignment, col(StudyAssignment.id) == JudgeCall.assignment_id)
+        .join(StudyParticipant, col(StudyParticipant.id) == StudyAssignment.participant_id)
+        .join(Study, col(Study.id) == StudyAssignment.study_id)
+        .where(col(StudyParticipant.withdrawn_at).is_not(None))
+        .group_by(Study.slug)
+    )
+    for slug, number in connection.execute(query):
+        yield Finding("withdrawal", slug, f"{number} rows of judge_call should have been deleted")
+
+
 _RULES: tuple[Callable[[Connection, datetime], Iterator[Finding]], ...] = (
     *(_pages, _references, _over_collected, _stuck_leases),
     *(_answers, _empty_submissions, _withdrawn, _met_twice),
+    *(_judged, _asked_again, _judged_chats),
 )

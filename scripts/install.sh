@@ -24,7 +24,8 @@ if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
 fi
 
 echo "Installing $1 (the first time this takes a few minutes)."
-if ! .venv/bin/python -m pip install --disable-pip-version-check -r "$1"; then
+# Byte code is written when a module is first used: for all modules it takes a minute or two.
+if ! .venv/bin/python -m pip install --disable-pip-version-check --no-compile -r "$1"; then
     echo "error: the packages of $1 could not be installed; pip's reason is above. Check the" \
         "network and the free space (about 3 GB), then run make again." >&2
     exit 2

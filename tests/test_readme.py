@@ -4,7 +4,9 @@ import re
 import shlex
 
 import pytest
+import typer
 
+import annotations.cli
 import esc_demo.cli
 import finetune.cli
 from esc_demo.settings import PROJECT_ROOT, Settings
@@ -19,7 +21,9 @@ GENERATED = {"data", "runs"}
 def commands(app):
     """Names of a typer application's commands and groups."""
     found = {command.name or command.callback.__name__ for command in app.registered_commands}
-    return found | {group.name for group in app.registered_groups}
+    for group in app.registered_groups:
+        found |= {group.name} if group.name else commands(group.typer_instance)
+    return found
 
 
 @pytest.mark.parametrize("link", LINKS)
@@ -38,21 +42,29 @@ def test_every_make_target_exists():
     assert {"demo", "test"} <= named
 
 
-@pytest.mark.parametrize("package", ["esc_demo", "finetune"])
-def test_every_command_exists(package):
-    app = {"esc_demo": esc_demo.cli.app, "finetune": finetune.cli.app}[package]
+@pytest.mark.parametrize("module", [annotations.cli, esc_demo.cli, finetune.cli])
+def test_every_command_exists(module):
+    package = module.__name__.split(".")[0]
     named = set(re.findall(rf"-m {package} ([a-z]+)", README))
-    assert named and named <= commands(app)
+    assert named and named <= commands(module.app)
 
 
-def test_every_option_of_a_command_in_a_code_block_exists():
-    source = (PROJECT_ROOT / "esc_demo" / "cli.py").read_text("utf-8")
+@pytest.mark.parametrize("module", [annotations.cli, esc_demo.cli, finetune.cli])
+def test_commands_in_code_blocks_are_understood(module):
+    package = module.__name__.split(".")[0]
     lines = [line for block in CODE for line in block.replace("\\\n", " ").splitlines()]
-    words = [word for line in lines if "esc_demo reply" in line for word in shlex.split(line)]
-    options = [word for word in words if word.startswith("--")]
-    assert options
-    for option in options:
-        assert option in source or f"{option[2:].replace('-', '_')}: Annotated" in source
+    lines = [line for line in lines if f"-m {package} " in line]
+    assert lines
+    for line in lines:
+        words = shlex.split(line.split(f"-m {package} ")[1], comments=True)
+        command = typer.main.get_command(module.app)
+        while hasattr(command, "commands"):
+            command = command.commands[words.pop(0)]
+        parser = command.make_parser(command.context_class(command))
+        values, left, _ = parser.parse_args(words)  # an unknown option raises
+        assert left == [], line
+        needed = [one.name for one in command.params if one.required]
+        assert set(needed) <= set(values), line
 
 
 def test_the_settings_table_is_complete():

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from annotations.analysis.agreement import Agreement, agreements
 from annotations.analysis.bradley_terry import BradleyTerry, bradley_terry
 from annotations.analysis.calibration import Calibration, calibrations
+from annotations.analysis.decided import decided
 from annotations.analysis.differences import ArmMean, Difference, arm_means, differences
 from annotations.analysis.judge_checks import Check, judge_checks
 from annotations.analysis.missing import Bounds, MissingShare, bounds, missing_shares
@@ -77,7 +78,7 @@ def analyse(
         part.arms,
         part.dimensions,
         stratum,
-        primary(part, plan) if plan else None,
+        primary(part, plan, frames) if plan else None,
         tuple(_of_kind(part.of(kind), kind, seed) for kind in RaterKind if _answered(part, kind)),
         calibrations(part, seed=seed),
         judge_checks(part),
@@ -94,13 +95,14 @@ def _answered(frames: Frames, kind: RaterKind) -> bool:
 def _of_kind(frames: Frames, kind: RaterKind, seed: int) -> KindResult:
     """All results of one kind of rater."""
     ratings, preferences = frames.ratings, frames.preferences
+    replies = ratings[ratings["control"] == ""]
     size = Size(
         kind,
         len(set(ratings["rater"]) | set(preferences["rater"])),
         len(set(ratings["item"]) | set(preferences["item"])),
-        len(ratings),
-        int((ratings["status"] == RatingStatus.SCORED.value).sum()),
-        len(preferences),
+        len(replies),
+        int((replies["status"] == RatingStatus.SCORED.value).sum()),
+        len(decided(preferences)),
     )
     return KindResult(
         size,

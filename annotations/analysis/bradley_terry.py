@@ -19,6 +19,7 @@ from scipy import sparse
 from scipy.optimize import minimize
 from scipy.sparse.csgraph import connected_components
 
+from annotations.analysis.decided import decided
 from annotations.analysis.estimate import (
     Estimate,
     Floats,
@@ -61,7 +62,7 @@ class _Data:
 
 def bradley_terry(frames: Frames, *, replicates: int = REPLICATES, seed: int = 0) -> BradleyTerry:
     """The fit over all comparisons, or a note that says why there is none."""
-    rows = frames.preferences
+    rows = decided(frames.preferences)
     if not len(rows):
         return _none("no comparisons")
     arms = sorted(set(rows["arm_a"]) | set(rows["arm_b"]))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from annotations.analysis.decided import ORDERS, whole_replies
 from annotations.analysis.differences import comparable
 from annotations.analysis.estimate import (
     Estimate,
@@ -62,6 +63,7 @@ def judge_checks(frames: Frames) -> tuple[Check, ...]:
             )
         )
         found += _controls(name, own.ratings)
+        found += _compared_controls(name, own.preferences)
     if names:
         found.append(_length("people", people))
     return tuple(found)
@@ -69,7 +71,8 @@ def judge_checks(frames: Frames) -> tuple[Check, ...]:
 
 def order_flips(preferences: pd.DataFrame) -> Estimate:
     """Share of comparisons, shown in both orders, whose two answers differ."""
-    known = preferences[preferences["side_a"] != ""]
+    whole = whole_replies(preferences)
+    known = whole[whole["side_a"] != ""]
     keys = ["rater", "item", "arm_a", "arm_b", "sample"]
     left = known[known["side_a"] == "left"]
     right = known[known["side_a"] == "right"]
@@ -163,5 +166,23 @@ def _controls(name: str, ratings: pd.DataFrame) -> list[Check]:
             one = share(hits, both["item"], [name] * len(both))
         else:
             one = missing_estimate("no item has both a gold reply and this control")
+        found.append(Check(name, f"control: {control}", meaning, one))
+    return found
+
+
+def _compared_controls(name: str, preferences: pd.DataFrame) -> list[Check]:
+    """How often a good reply is preferred to each planted bad one, whichever stands first."""
+    rows = preferences[(preferences["control"] != "") & (preferences["aspect"] == "")]
+    found = []
+    for control in sorted(set(rows["control"])):
+        part = rows[rows["control"] == control]
+        hit = (part["choice"] == f"control:{GOLD}").groupby([part[key] for key in ORDERS])
+        both = hit.agg(["all", "size"]).reset_index()
+        both = both[both["size"] == 2]
+        meaning = f"share of comparisons in which gold is preferred to {control} in both orders"
+        if len(both):
+            one = share(both["all"], both["item"], both["rater"])
+        else:
+            one = missing_estimate("no comparison with this control was answered in both orders")
         found.append(Check(name, f"control: {control}", meaning, one))
     return found

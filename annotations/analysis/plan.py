@@ -63,13 +63,14 @@ class Primary:
         )
 
 
-def primary(frames: Frames, plan: PlanView) -> Primary:
-    """The planned comparison on people's answers.
+def primary(frames: Frames, plan: PlanView, whole: Frames | None = None) -> Primary:
+    """The planned comparison on people's answers; `whole` is the study if `frames` is a part.
 
     Raises:
-        BadInput: the plan names an arm or an outcome that the answers do not have.
+        BadInput: the plan names an arm or an outcome that the study's answers do not have.
     """
-    arms, outcomes = frames.arms, (*frames.dimensions, PREFERENCE)
+    known = whole or frames
+    arms, outcomes = known.arms, (*known.dimensions, PREFERENCE)
     for arm in (plan.first, plan.second):
         if arms and arm not in arms:
             raise BadInput(f"The plan names the arm {arm!r}; the answers have {', '.join(arms)}.")

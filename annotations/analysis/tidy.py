@@ -38,6 +38,8 @@ PREFERENCE_DEFAULTS = {
     "words_b": np.nan,
     "crisis": "",
     "sample": "",
+    "aspect": "",
+    "control": "",
 }
 UNDECIDED = ("tie", "both_bad")
 PREFERENCE = "preference"
@@ -57,7 +59,8 @@ class Frames:
     def arms(self) -> tuple[str, ...]:
         """All arms but planted controls, sorted."""
         found = set(self.ratings.loc[self.ratings["control"] == "", "arm"])
-        found |= set(self.preferences["arm_a"]) | set(self.preferences["arm_b"])
+        pairs = self.preferences[self.preferences["control"] == ""]
+        found |= set(pairs["arm_a"]) | set(pairs["arm_b"])
         return tuple(sorted(found))
 
     @property
@@ -82,10 +85,20 @@ class Frames:
         )
 
     def within(self, stratum: str) -> Frames:
-        """Only one stratum."""
+        """Only one stratum, and in it what a judge said about the replies that people met there.
+
+        People meet a reply beside another one; a judge of single replies scores it once for all
+        pairs, so its ratings have no stratum of their own.
+        """
         ratings, preferences = self.ratings, self.preferences
+        inside = ratings["stratum"] == stratum
+        loose = (ratings["rater_kind"] == RaterKind.JUDGE.value) & (ratings["stratum"] == "")
+        met = pd.MultiIndex.from_frame(ratings.loc[inside, ["item", "arm"]])
+        about = pd.MultiIndex.from_frame(ratings[["item", "arm"]]).isin(met)
+        planted = (ratings["control"] != "") & ratings["item"].isin(ratings.loc[inside, "item"])
         return Frames(
-            ratings[ratings["stratum"] == stratum], preferences[preferences["stratum"] == stratum]
+            ratings[inside | (loose & (about | planted))],
+            preferences[preferences["stratum"] == stratum],
         )
 
 
@@ -117,7 +130,7 @@ def _ratings(frame: pd.DataFrame) -> pd.DataFrame:
             f"{len(wrong)} scores are off the scale of {LOWEST_SCORE} to {HIGHEST_SCORE}; the first"
             f" is {first['score']} for item {first['item']!r} by rater {first['rater']!r}."
         )
-    keys = ["study", "rater_kind", "rater", "item", "arm", "dimension", "sample"]
+    keys = ["study", "rater_kind", "rater", "item", "arm", "dimension", "sample", "control"]
     table["words"] = pd.to_numeric(table.pop("reply_words"), errors="coerce").astype(float)
     _refuse_twice(table, keys, "rated")
     return table
@@ -149,6 +162,7 @@ def _preferences(frame: pd.DataFrame) -> pd.DataFrame:
         table.loc[swap, "side_a"].map({"left": "right", "right": "left"}).fillna("")
     )
     keys = ["study", "rater_kind", "rater", "item", "arm_a", "arm_b", "sample", "side_a"]
+    keys += ["aspect", "control"]
     _refuse_twice(table, keys, "compared")
     return table
 

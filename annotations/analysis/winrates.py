@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from annotations.analysis.decided import decided, whole_replies
 from annotations.analysis.estimate import Estimate, mean, missing_estimate, share
 from annotations.analysis.tidy import UNDECIDED, Frames
 
@@ -28,15 +29,19 @@ class WinRate:
 
 
 def win_rates(frames: Frames) -> tuple[WinRate, ...]:
-    """Every pair of arms that was compared."""
-    pairs = frames.preferences.groupby(["arm_a", "arm_b"], sort=True)
+    """Every pair of arms that was compared as a whole."""
+    pairs = whole_replies(frames.preferences).groupby(["arm_a", "arm_b"], sort=True)
     return tuple(win_rate(rows, str(b), str(a)) for (a, b), rows in pairs)
 
 
 def win_rate(rows: pd.DataFrame, first: str, second: str) -> WinRate:
-    """`first` against `second`; rows of other pairs are ignored."""
+    """`first` against `second`; rows of other pairs are ignored.
+
+    A judge's two orders count as one comparison (`decided`); for the side they stay two.
+    """
     pair = sorted((first, second))
-    rows = rows[(rows["arm_a"] == pair[0]) & (rows["arm_b"] == pair[1])]
+    shown = whole_replies(rows[(rows["arm_a"] == pair[0]) & (rows["arm_b"] == pair[1])])
+    rows = decided(shown)
     if not len(rows):
         none = missing_estimate(f"{first} and {second} were never compared")
         return WinRate(first, second, none, none, none, none, none, none)
@@ -54,7 +59,7 @@ def win_rate(rows: pd.DataFrame, first: str, second: str) -> WinRate:
         shares["both_bad"],
         shares[second],
         score,
-        left_share(rows),
+        left_share(shown),
     )
 
 

@@ -107,6 +107,39 @@ def guard(table: str, event: str, unless: str = "", name: str = "") -> None:
     )
 
 
+def drop_guard(table: str, name: str) -> None:
+    """Take out a guard that had an `unless`, to be put up anew; `name` as it was given."""
+    label = f"{table}_no_{name}"
+    if on_sqlite():
+        op.execute(f"DROP TRIGGER {label}")
+        return
+    op.execute(f"DROP TRIGGER {label} ON {table}")
+    op.execute(f"DROP FUNCTION IF EXISTS guard_{label}()")
+
+
+def withdrawn(participant: str, how: str = "") -> str:
+    """The condition that this participant took the answers back (by `how`, if given)."""
+    means = f" AND p.withdrawal = '{how}'" if how else ""
+    return (
+        "EXISTS (SELECT 1 FROM study_participant AS p"
+        f" WHERE p.id = {participant} AND p.withdrawal IS NOT NULL{means})"
+    )
+
+
+def add_rules(table: str, *rules: sa.Constraint) -> None:
+    """Constraints for a table that is there (PostgreSQL; SQLite builds tables anew instead)."""
+    for rule in rules:
+        if isinstance(rule, sa.CheckConstraint):
+            op.create_check_constraint(rule.name, table, rule.sqltext)
+        elif isinstance(rule, sa.UniqueConstraint):
+            op.create_unique_constraint(rule.name, table, list(rule._pending_colargs))
+        else:
+            targets = [element.target_fullname.split(".") for element in rule.elements]
+            op.create_foreign_key(
+                rule.name, table, targets[0][0], list(rule.column_keys), [to for _, to in targets]
+            )
+
+
 def guard_truncate(table: str) -> None:
     """PostgreSQL's TRUNCATE fires no trigger of a row, so it needs one of its own."""
     if not on_sqlite():

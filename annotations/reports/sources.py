@@ -6,12 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from annotations.analysis import PlanView, read_plan, tidy
 from annotations.analysis.tidy import Frames
+from annotations.judge.frames import RunView
+from annotations.judge.material import chat_item
 from annotations.ratings_csv import read_ratings
 from annotations.store import Store
 from annotations.studies.answers import Answers, read_answers
-from annotations.studies.values import StudyStatus
+from annotations.studies.values import StudyMode, StudyStatus
 from esc_demo.settings import get_settings
 
 
@@ -53,15 +57,37 @@ def from_study(slug: str) -> ReportSource:
 
 
 def of_answers(answers: Answers) -> ReportSource:
-    """The same from answers that are read already."""
-    ratings = answers.analysed(answers.ratings).rename(columns={"participant": "rater"})
-    preferences = answers.analysed(answers.preferences).rename(columns={"participant": "rater"})
+    """The same from answers that are read already, judges' beside people's."""
+    ratings, preferences = _people(answers, answers.ratings), _people(answers, answers.preferences)
     about_replies = ratings[ratings["arm"] != ""]
-    frames = tidy(about_replies, preferences)
-    notes = tuple(_notes(answers, len(ratings) - len(about_replies)))
-    # A plan has nothing to say before the first answer.
-    known = len(frames.ratings) or len(frames.preferences)
-    return ReportSource(frames, answers.plan if known else None, answers.view.title, notes)
+    judges = answers.judges
+    frames = tidy(_beside(about_replies, judges.ratings), _beside(preferences, judges.preferences))
+    notes = list(_notes(answers, len(ratings) - len(about_replies)))
+    plan: PlanView | None = answers.plan
+    if not len(about_replies) and not len(preferences):
+        plan = None  # it is about people's answers, and has nothing to say before the first
+        if judges.runs:
+            notes.append("The study's plan is about people's answers, and there are none yet.")
+    return ReportSource(frames, plan, answers.view.title, tuple(notes))
+
+
+def _people(answers: Answers, frame: pd.DataFrame) -> pd.DataFrame:
+    """People's answers that are analysed, under the names that the analysis uses.
+
+    What one participant chatted is no other's item, although both had the same suggestion.
+    """
+    kept = answers.analysed(frame).rename(columns={"participant": "rater"})
+    if answers.view.mode is StudyMode.LIVE:
+        names = [chat_item(*pair) for pair in zip(kept["item"], kept["rater"], strict=True)]
+        kept = kept.assign(item=names)
+    return kept
+
+
+def _beside(people: pd.DataFrame, judges: pd.DataFrame) -> pd.DataFrame:
+    """Both in one table; what only judges have is empty for people."""
+    if judges.empty:
+        return people
+    return pd.concat([people, judges], ignore_index=True) if len(people) else judges
 
 
 def _notes(answers: Answers, seeker: int) -> Iterator[str]:
@@ -85,4 +111,18 @@ def _notes(answers: Answers, seeker: int) -> Iterator[str]:
             f"{seeker:,} answers about the seeker's own emotion are in the export, not in this"
             " report."
         )
+    yield from map(_about, answers.judges.runs)
     yield f"Content hash of the study: {view.content_hash}."
+
+
+def _about(run: RunView) -> str:
+    """How a judge was asked, and what became of it."""
+    asked = ", ".join(f"{name} {value}" for name, value in run.asking.items())
+    ended = ", ".join(f"{n:,} {status.value}" for status, n in run.counts.items() if n)
+    planted = f", planted controls {', '.join(run.controls)}" if run.controls else ""
+    return (
+        f"Judge {run.rater}: protocol {run.protocol} version {run.version} (hash"
+        f" {run.protocol_hash[:12]}), model {run.model} at {run.endpoint}, {asked}, samples"
+        f" {run.samples}, references {'shown' if run.with_reference else 'not shown'}{planted}."
+        f" Answers: {ended or 'none yet'}; cost {run.cost:.2f} USD."
+    )

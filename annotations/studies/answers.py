@@ -12,6 +12,7 @@ import pandas as pd
 
 from annotations.analysis.plan import PlanView, plan_view
 from annotations.frames import Keep, preferences_frame, ratings_frame
+from annotations.judge.frames import JudgeFrames, judge_frames
 from annotations.store import Store
 from annotations.studies.definition import StudyDefinition
 from annotations.studies.quality import Excluded, apply_exclusions, broken_rules, quality
@@ -21,7 +22,11 @@ from annotations.values import AssignmentKind
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """One study's answers; the frames' columns are those of `annotations.frames`."""
+    """One study's answers; the frames' columns are those of `annotations.frames`.
+
+    `ratings`, `preferences`, `quality` and `excluded` are about people; what judges said stands
+    apart, and no plan's rule applies to it.
+    """
 
     view: StudyView
     definition: StudyDefinition
@@ -30,6 +35,7 @@ class Answers:
     quality: pd.DataFrame
     """A row for each person who answered; see `quality.QUALITY_COLUMNS`."""
     excluded: tuple[Excluded, ...]
+    judges: JudgeFrames
 
     @property
     def plan(self) -> PlanView:
@@ -63,4 +69,5 @@ def read_answers(store: Store, slug: str) -> Answers:
     preferences = preferences_frame(store, slug, keep)
     table = quality(ratings, preferences, definition.gold)
     broken = broken_rules(table, definition.plan.exclusions)
-    return Answers(view, definition, ratings, preferences, table, broken)
+    judges = judge_frames(store, slug)
+    return Answers(view, definition, ratings, preferences, table, broken, judges)

@@ -310,6 +310,7 @@ def _canonical(
             "stratum": item.stratum,
             "situation": item.situation,
         }
+        | ({"reference": item.reference} if item.reference else {})
         for item in items
     }
     asked: dict[str, Any] = {name.value: asdict(wordings[name]) for name in wordings}

@@ -182,6 +182,7 @@ def _add_items(session: Session, row: Study, built: BuiltStudy, now: datetime) -
                 position=position,
                 stratum=item.stratum,
                 situation=item.situation,
+                reference=item.reference or None,
                 history=turns_json(item.history),
                 source=dict(item.source),
             )

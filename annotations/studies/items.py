@@ -42,6 +42,7 @@ class _ItemLine(BaseModel):
     history: tuple[_Line, ...] = Field(min_length=1)
     replies: dict[str, str] = Field(min_length=1)
     source: dict[str, str] = Field(default_factory=dict)
+    reference: str = Field("", max_length=MAX_MESSAGE_CHARS)
 
     @field_validator("history")
     @classmethod
@@ -56,7 +57,8 @@ def read_items(path: Path) -> tuple[Item, ...]:
     """The items of a file with one JSON object a line, in its order.
 
     Each has `id`, `history` [{role: seeker|supporter, text}], `replies` {arm: text}, and may
-    have `stratum` and `source` {arm: where the reply is from}.
+    have `stratum`, `source` {arm: where the reply is from} and `reference` (what the supporter of
+    the data said here, for judges).
 
     Raises:
         BadInput: unreadable, empty or wrong; the text names file, line and key.
@@ -75,7 +77,16 @@ def read_items(path: Path) -> tuple[Item, ...]:
             )
         lines[found.id] = number
         turns = tuple(Turn(turn.role, turn.text) for turn in found.history)
-        items.append(Item(found.id, turns, found.replies, found.stratum, source=found.source))
+        items.append(
+            Item(
+                found.id,
+                turns,
+                found.replies,
+                found.stratum,
+                source=found.source,
+                reference=found.reference,
+            )
+        )
     if not items:
         raise BadInput(f"{path} holds no item. Write one with `python -m annotations study items`.")
     return tuple(items)
@@ -91,7 +102,8 @@ def items_text(items: Sequence[Item]) -> str:
                 "history": [{"role": turn.role.value, "text": turn.text} for turn in item.history],
                 "replies": dict(item.replies),
                 "source": dict(item.source),
-            },
+            }
+            | ({"reference": item.reference} if item.reference else {}),
             ensure_ascii=False,
         )
         for item in items
@@ -155,7 +167,8 @@ def _item(
     stratum = str(any_record[label] or "") if label != "none" else ""
     replies = {arm: _reply(run.records[key]) for arm, run in runs.items()}
     source = {arm: f"{run.header['run_hash']} {run.path.name}" for arm, run in runs.items()}
-    return Item(f"{key[0]}.{key[1]}", history, replies, stratum, source=source)
+    reference = str(any_record.get("reference") or "")
+    return Item(f"{key[0]}.{key[1]}", history, replies, stratum, source=source, reference=reference)
 
 
 def _reply(record: Mapping[str, Any]) -> str:

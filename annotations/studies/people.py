@@ -8,6 +8,7 @@ from sqlalchemy import delete, func, update
 from sqlmodel import Session, select
 
 from annotations.schema import Conversation, Generation, Preference, Rating, RatingSubmission, Turn
+from annotations.schema_judge import JudgeCall
 from annotations.schema_study import (
     StudyAssignment,
     StudyInvitation,
@@ -190,6 +191,7 @@ def withdraw(
         )
     ).one()
     session.execute(delete(StudyProblem).where(StudyProblem.participant_id == person.id))
+    _take_out_judgements(session, mine)
     _take_out_chats(session, person)
     if how == "delete":
         _delete_answers(session, mine)
@@ -238,6 +240,15 @@ def _empty_texts(session: Session, mine: object) -> None:
         .where(StudySubmission.assignment_id.in_(mine))
         .values(comment="", reason="")
     )
+
+
+def _take_out_judgements(session: Session, mine: object) -> None:
+    """What judges said about the chats, whose texts stand in their prompts."""
+    calls = select(JudgeCall.id).where(JudgeCall.assignment_id.in_(mine))
+    submissions = select(RatingSubmission.id).where(RatingSubmission.judge_call_id.in_(calls))
+    session.execute(delete(Rating).where(Rating.submission_id.in_(submissions)))
+    session.execute(delete(RatingSubmission).where(RatingSubmission.judge_call_id.in_(calls)))
+    session.execute(delete(JudgeCall).where(JudgeCall.assignment_id.in_(mine)))
 
 
 def _take_out_chats(session: Session, person: StudyParticipant) -> None:

@@ -141,6 +141,8 @@ class Item:
     situation: str = ""
     source: Mapping[str, str] = field(default_factory=dict)
     """Where each arm's reply comes from (the hash of its run), for the owner only."""
+    reference: str = ""
+    """What the supporter of the data said here, for judges only; empty where it is not known."""
 
 
 @dataclass(frozen=True)

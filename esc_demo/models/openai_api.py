@@ -7,14 +7,12 @@ tokens, so lengths of prompts are estimates, and `seed` is passed on without a p
 
 from __future__ import annotations
 
-import email.utils
 import hashlib
 import logging
 import re
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from tenacity import (
     RetryCallState,
@@ -27,7 +25,18 @@ from tenacity import (
 )
 
 from esc_demo.dialogue import Message
-from esc_demo.errors import ConfigError, ModelError
+from esc_demo.errors import ModelError
+from esc_demo.models.endpoint import (
+    ATTEMPTS,
+    LIMIT_NAME,
+    NEWER_LIMIT_NAME,
+    Address,
+    ReplyFiltered,
+    ReplyRefused,
+    may_pass,
+    retry_after,
+    wants_newer_limit,
+)
 from esc_demo.models.protocol import (
     Chunk,
     Finish,
@@ -45,40 +54,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-ATTEMPTS = 6
-"""Tries of one request."""
-
-LONGEST_WAIT_S = 300.0
-"""An endpoint that asks to wait longer than this is not asked again."""
-
-_CONNECT_S = 10.0
-_PUBLIC_HOST = "api.openai.com"
 _CHARS_PER_TOKEN = 4
 _MESSAGE_TOKENS = 4
-_PASSING = frozenset({408, 409, 429})
-_SPENT = "insufficient_quota"
-
-
-class EndpointError(ModelError):
-    """No request to this endpoint can succeed until somebody changes something."""
-
-
-class ReplyRefused(ModelError):
-    """The model declined to answer; `text` is how."""
-
-    def __init__(self, text: str) -> None:
-        """Keep the model's words."""
-        super().__init__(f"The model declined to answer: {text}")
-        self.text = text
-
-
-class ReplyFiltered(ModelError):
-    """The endpoint withheld the reply or its end; `text` is what had arrived."""
-
-    def __init__(self, text: str) -> None:
-        """Keep what had arrived."""
-        super().__init__("The endpoint's content filter withheld the reply or its end.")
-        self.text = text
 
 
 class OpenAIModel:
@@ -103,26 +80,12 @@ class OpenAIModel:
         Raises:
             ConfigError: no name, an address that is none, or no key for OpenAI's own endpoint.
         """
-        parts = urlsplit(base_url)
-        if not name:
-            raise ConfigError("Name the endpoint's model, for example openai:gpt-4o-mini.")
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError(
-                f"ESC_OPENAI_BASE_URL is {base_url!r}; it must be an address such as"
-                " http://127.0.0.1:8000/v1."
-            )
-        if api_key is None and parts.hostname == _PUBLIC_HOST:
-            raise ConfigError(
-                f"{_PUBLIC_HOST} needs a key. Set ESC_OPENAI_API_KEY, or set ESC_OPENAI_BASE_URL"
-                " to an endpoint that asks for none."
-            )
+        self._address = Address.of(name, base_url, api_key)
         self.name = name
-        self._url = base_url
-        host = parts.netloc.rpartition("@")[2]  # a name and password stay out of records
-        self.base_url = parts._replace(netloc=host).geturl().rstrip("/")
+        self.base_url = self._address.url
         self.spec = ModelSpec(
             id=re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-._") or "endpoint",
-            label=f"{name} at {parts.hostname}",
+            label=self._address.label,
             family=f"endpoint {name}",
             base=name,
             variant=Variant.BASE,
@@ -137,7 +100,7 @@ class OpenAIModel:
         self._attempts = attempts
         self._wait = wait_random_exponential(multiplier=backoff_s, max=60)
         self._client: OpenAI | None = None
-        self._limit_name = "max_tokens"
+        self._limit_name = LIMIT_NAME
 
     def render(self, messages: Sequence[Message]) -> Rendered:
         """`role: content` lines, since the endpoint's own template is not known."""
@@ -166,7 +129,7 @@ class OpenAIModel:
             yield from self._reply(messages, params, stop)
         except openai.OpenAIError as error:
             if not stop.is_set():
-                raise self._explained(error) from error
+                raise self._address.explained(error) from error
             yield Chunk("", Finish(FinishReason.STOPPED, 0))
 
     def _reply(
@@ -213,7 +176,7 @@ class OpenAIModel:
         tries = Retrying(
             stop=stop_after_attempt(self._attempts) | stop_when_event_set(stop),
             wait=self._pause,
-            retry=retry_if_exception(_may_pass),
+            retry=retry_if_exception(may_pass),
             sleep=sleep_using_event(stop),
             reraise=True,
         )
@@ -228,10 +191,9 @@ class OpenAIModel:
         try:
             stream = self._create(messages, params)
         except openai.BadRequestError as error:
-            # Newer models of OpenAI know the limit by another name only.
-            if self._limit_name not in str(error) or "max_completion_tokens" not in str(error):
+            if not wants_newer_limit(error):
                 raise
-            self._limit_name = "max_completion_tokens"
+            self._limit_name = NEWER_LIMIT_NAME
             stream = self._create(messages, params)
         try:
             return stream, next(stream, None)
@@ -259,77 +221,15 @@ class OpenAIModel:
         )
 
     def _connected(self) -> OpenAI:
-        """The client, made on first use; its own retries are off."""
+        """The client, made on first use."""
         if self._client is None:
-            import openai  # noqa: PLC0415
-
-            self._client = openai.OpenAI(
-                base_url=self._url,
-                api_key=self._key or "none",
-                timeout=openai.Timeout(self._timeout_s, connect=min(_CONNECT_S, self._timeout_s)),
-                max_retries=0,
-            )
+            self._client = self._address.connect(self._key, self._timeout_s)
         return self._client
 
     def _pause(self, state: RetryCallState) -> float:
         """Seconds before the next try: what the endpoint asks for, else longer each time."""
         error = state.outcome.exception() if state.outcome else None
-        asked = _retry_after(error)
+        asked = retry_after(error)
         pause = self._wait(state) if asked is None else asked
         _log.info("%s: %s; next try in %.1f s", self.spec.label, error, pause)
         return pause
-
-    def _explained(self, error: Exception) -> ModelError:
-        """An error a person can act on."""
-        status, code = getattr(error, "status_code", None), getattr(error, "code", None)
-        where = self.spec.label
-        body = getattr(error, "body", None)
-        told = body.get("message") if isinstance(body, dict) else None
-        said = str(told or getattr(error, "message", error)).rstrip(".")
-        if status in (401, 403):
-            return EndpointError(
-                f"{where}: the key is refused ({status}: {said}). Set ESC_OPENAI_API_KEY to a key"
-                f" that is valid for {self.base_url}."
-            )
-        if status == 404:
-            return EndpointError(
-                f"{where}: not found ({said}). Check the model's name and ESC_OPENAI_BASE_URL,"
-                f" which is {self.base_url}."
-            )
-        if code == _SPENT:
-            return EndpointError(f"{where}: the account has nothing left to spend ({said}).")
-        if code == "content_filter":
-            return ReplyFiltered("")
-        if status is not None:
-            return ModelError(f"{where} answered {status}: {said}")
-        return ModelError(
-            f"{where} cannot be reached or is silent ({type(error).__name__}: {said}). Check"
-            f" ESC_OPENAI_BASE_URL, which is {self.base_url}, or allow it more time."
-        )
-
-
-def _may_pass(error: BaseException) -> bool:
-    """Whether the same request may succeed in a moment."""
-    import openai  # noqa: PLC0415
-
-    if isinstance(error, openai.APIStatusError):
-        if error.code == _SPENT or (_retry_after(error) or 0.0) > LONGEST_WAIT_S:
-            return False
-        return error.status_code in _PASSING or error.status_code >= 500
-    return isinstance(error, openai.APIConnectionError)  # timeouts too
-
-
-def _retry_after(error: BaseException | None) -> float | None:
-    """Seconds the endpoint asks to wait, from its header; None when it does not say."""
-    response = getattr(error, "response", None)
-    said = response.headers.get("retry-after") if response is not None else None
-    if said is None:
-        return None
-    try:
-        seconds = float(said)
-    except ValueError:
-        try:
-            seconds = email.utils.parsedate_to_datetime(said).timestamp() - time.time()
-        except ValueError:
-            return None
-    return max(0.0, seconds) if seconds == seconds else None  # NaN says nothing

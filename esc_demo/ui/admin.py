@@ -227,12 +227,12 @@ _NO_STUDY = (
 )
 
 
-def build_admin(store: Store, settings: Settings) -> None:
-    """Lay out and wire the tab in the present block."""
-    logins = Logins(settings.admin_password)
+def build_admin(store: Store, settings: Settings, logins: Logins | None = None) -> AdminView:
+    """Lay out and wire the tab in the present block; others may ask the same `logins`."""
+    logins = logins or Logins(settings.admin_password)
     view = build_admin_view(closed_html(logins.closed))
     if logins.closed:
-        return
+        return view
     do = Admin(view, store, logins)
     control, codes, picker = view.control, view.codes, view.picker
     everything = view.outputs()
@@ -256,6 +256,7 @@ def build_admin(store: Store, settings: Settings) -> None:
     control.yes.click(do.do, control.asked, everything, **_QUICK)
     view.export.click(do.export, picker, everything, **_QUICK)
     codes.check.click(do.check, [picker, codes.typed], everything, **_QUICK)
+    return view
 
 
 def _asking(do: Admin, act: str) -> Any:

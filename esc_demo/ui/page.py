@@ -18,9 +18,11 @@ from esc_demo.models.registry import ModelRegistry
 from esc_demo.settings import Settings
 from esc_demo.ui.about import build_about
 from esc_demo.ui.admin import build_admin
+from esc_demo.ui.admin_login import Logins
 from esc_demo.ui.compare import build_compare
 from esc_demo.ui.header import NAME, header_html
 from esc_demo.ui.html import plain_html
+from esc_demo.ui.ratings_tab import build_ratings, leave_with
 from esc_demo.ui.results import build_results
 from esc_demo.ui.studies import build_studies
 from esc_demo.ui.study import study_app
@@ -41,6 +43,7 @@ def build_app(settings: Settings, store: Store, registry: ModelRegistry) -> gr.B
         analytics_enabled=False,
         fill_width=True,
     ) as page:
+        logins = Logins(settings.admin_password)
         plain_html(header_html(settings.region, settings.scripted), elem_id="header")
         with gr.Tabs(elem_classes="esc-tabs"):
             with gr.Tab("Compare"):
@@ -48,12 +51,15 @@ def build_app(settings: Settings, store: Store, registry: ModelRegistry) -> gr.B
             if settings.train_tab:
                 with gr.Tab("Train") as train_tab:
                     build_train(page, train_tab, registry, compare)
-            with gr.Tab("Results") as results_tab:
-                build_results(page, results_tab, settings)
+            with gr.Tab("Results") as results_tab, gr.Tabs(elem_classes="esc-parts"):
+                with gr.Tab("Automatic scores"):
+                    build_results(page, results_tab, settings)
+                with gr.Tab("Ratings") as ratings_tab:
+                    ratings = build_ratings((results_tab, ratings_tab), store, settings, logins)
             with gr.Tab("Study") as study_tab:
                 build_studies(study_tab, store)
             with gr.Tab("Admin"):
-                build_admin(store, settings)
+                leave_with(ratings, build_admin(store, settings, logins))
             with gr.Tab("About"):
                 build_about(registry.catalogue)
     return page

@@ -37,10 +37,10 @@ def state_html(run: Run | None, steps: Sequence[Step], log: str, *, stopping: bo
     word = "stopping" if stopping else _WORDS[state]
     head = f'<h3>{escape(run.name)}</h3><span class="esc-state is-{state.value}">{word}</span>'
     parts = [f'<div class="esc-run-head">{head}</div>']
-    if run.active:
-        parts.append(_going_html(run, steps))
-    elif state is RunState.FINISHED:
+    if state is RunState.FINISHED:  # its process may take some seconds more to end
         parts.append(_figures_html(metrics_of(run.folder)))
+    elif run.active:
+        parts.append(_going_html(run, steps))
     else:
         parts.append(_ended_html(run, steps, log))
     return f'<div class="esc-run">{"".join(parts)}</div>'

@@ -21,7 +21,7 @@ from esc_demo.dialogue import Message, UserProfile
 from esc_demo.engine import Request, Seen, prepare, with_seed
 from esc_demo.errors import BadInput, EscError, ModelError
 from esc_demo.models import ChatModel, Finish, FinishReason, GenerationParams, StopSignal
-from esc_demo.models.openai_api import EndpointError, ReplyFiltered, ReplyRefused
+from esc_demo.models.endpoint import EndpointError, ReplyFiltered, ReplyRefused
 from finetune.generate.items import Mode, ReplyItem, chains, item_seed
 from finetune.generate.plan import Plan
 from finetune.generate.store import Output, Saved, Status

@@ -1,4 +1,4 @@
-"""A database of the first version, with rows in it, opens with all of them and all its guards."""
+"""A database of an earlier version, with rows in it, opens with all of them and all its guards."""
 
 import pytest
 from alembic import command
@@ -33,30 +33,67 @@ INSERT INTO preference (id, turn_id, rater_id, rater_kind, choice, preferred_gen
     VALUES ('p', 't', 'ann', 'human', 'generation', 'generation', '["generation", "other"]', '', 1,
     '2026-01-01');
 """
+STUDIES = """
+INSERT INTO study (id, slug, title, mode, status, version, seed, content_hash, definition,
+    canonical, scales_version, completion_key, created_at, opened_at)
+    VALUES ('s', 'small', 'Small', 'pairs', 'open', 1, 7, 'h', '{}', '{}', 1, 'k', '2026-01-03',
+    '2026-01-03');
+INSERT INTO study_item (id, study_id, kind, key, position, stratum, situation, history, source)
+    VALUES ('i', 's', 'main', 'item', 0, '', '', '[]', '{}');
+INSERT INTO study_reply (id, item_id, kind, arm, text, created_at)
+    VALUES ('r', 'i', 'written', 'base', 'I hear you.', '2026-01-03');
+INSERT INTO study_task (id, study_id, item_id, kind, key, position, arm_a, arm_b, stratum, needed)
+    VALUES ('k', 's', 'i', 'main', 'item~base+lora', 0, 'base', 'lora', 'base+lora', 1);
+INSERT INTO study_participant (id, study_id, number, key_hash, rested_after, resting, created_at,
+    seen_at) VALUES ('p', 's', 1, 'h', 0, false, '2026-01-03', '2026-01-03');
+INSERT INTO study_assignment (id, study_id, participant_id, task_id, kind, status, number,
+    first_arm, second_arm, leased_at, lease_expires_at, submitted_at, skip_reason)
+    VALUES ('a', 's', 'p', 'k', 'main', 'submitted', 1, 'base', 'lora', '2026-01-03', '2026-01-03',
+    '2026-01-03', '');
+INSERT INTO rating_submission (id, assignment_id, reply_id, rater_id, rater_kind, comment,
+    scales_version, created_at) VALUES ('third', 'a', 'r', 'p', 'human', '', 1, '2026-01-03');
+INSERT INTO rating (submission_id, dimension, status, score)
+    VALUES ('third', 'empathy', 'cannot_judge', NULL);
+INSERT INTO preference (id, assignment_id, rater_id, rater_kind, choice, preferred_reply_id,
+    compared, comment, scales_version, created_at)
+    VALUES ('q', 'a', 'p', 'human', 'generation', 'r', '["r", "r2"]', '', 1, '2026-01-03');
+"""
 JUDGED = ("rating_submission", "rating", "preference")
+VERSIONS = {"0001": (2, 2, 1), "0003": (3, 3, 2)}
+"""How many rows of each table a database of that version is given."""
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def old_url(request, tmp_path):
-    """The address of a database of the first version."""
+def empty_url(request, tmp_path):
+    """The address of a database without tables."""
     if request.param == "sqlite":
-        yield from _at_first(f"sqlite:///{tmp_path / 'old.db'}")
+        yield f"sqlite:///{tmp_path / 'old.db'}"
         return
     postgresql = request.getfixturevalue("postgresql")
     name = postgresql.new_database()
-    yield from _at_first(postgresql.url(name))
+    yield postgresql.url(name)
     postgresql.drop(name)
 
 
-def _at_first(url):
-    engine, config = open_engine(url), migration_config()
+@pytest.fixture(params=VERSIONS)
+def version(request):
+    """An earlier version of the tables."""
+    return request.param
+
+
+@pytest.fixture
+def old_url(empty_url, version):
+    """The address of a database of an earlier version."""
+    engine, config = open_engine(empty_url), migration_config()
     with engine.execution_options(esc_write=True).begin() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
-        for statement in FIRST.split(";\n")[:-1]:
-            connection.execute(text(statement.replace(":", r"\:")))
+        for upto, script in (("0001", FIRST), ("0003", STUDIES)):
+            if upto <= version:
+                command.upgrade(config, upto)
+                for statement in script.split(";\n")[:-1]:
+                    connection.execute(text(statement.replace(":", r"\:")))
     engine.dispose()
-    yield url
+    return empty_url
 
 
 def rows_of(url):
@@ -78,9 +115,9 @@ def rows_of(url):
     }
 
 
-def test_nothing_is_lost_and_everything_goes_on(old_url):
+def test_nothing_is_lost_and_everything_goes_on(old_url, version):
     before = rows_of(old_url)
-    assert [len(rows) for rows in before.values()] == [2, 2, 1]
+    assert tuple(len(rows) for rows in before.values()) == VERSIONS[version]
     with Store(old_url) as store:
         assert rows_of(old_url) == before
         view = store.current_rating("generation", "ann")
@@ -93,7 +130,7 @@ def test_nothing_is_lost_and_everything_goes_on(old_url):
         assert store.current_rating("generation", "ann").supersedes == "second"
         with pytest.raises(BadInput, match="submitted before"):
             store.rate(form)
-        assert store.counts().preferences == 1
+        assert store.counts().preferences == VERSIONS[version][2]
     current = "SELECT submission_id, score FROM current_rating WHERE dimension = 'comforting'"
     assert raw.run(old_url, current) == [(form.submission_id, 5)]
 
@@ -113,7 +150,7 @@ def test_all_guards_stand_after_the_upgrade(old_url):
             old_url,
             "INSERT INTO rating_submission (id, generation_id, rater_id, rater_kind, comment,"
             " scales_version, created_at)"
-            " VALUES ('third', 'generation', 'ann', 'human', '', 1, '2026-01-01')",
+            " VALUES ('new', 'generation', 'ann', 'human', '', 1, '2026-01-01')",
         )
     assert rows_of(old_url) == before
 
@@ -123,10 +160,31 @@ def test_a_rating_belongs_to_a_reply_of_the_page_or_of_a_study_and_to_one_only(o
     insert = (
         "INSERT INTO rating_submission (id, generation_id, assignment_id, reply_id, rater_id,"
         " rater_kind, comment, scales_version, created_at)"
-        " VALUES ('third', ?, ?, ?, 'bob', 'human', '', 1, '2026-01-01')"
+        " VALUES ('new', ?, ?, ?, 'bob', 'human', '', 1, '2026-01-01')"
     )
-    for values in ((None, None, None), ("generation", "a", "r"), (None, None, "r")):
+    for values in (
+        (None, None, None),
+        ("generation", "a", "r"),
+        (None, None, "r"),
+        (None, "a", None),
+    ):
         with pytest.raises(Refused, match="CHECK"):
             raw.run(old_url, insert, *values)
     with pytest.raises(Refused, match="FOREIGN KEY"):
         raw.run(old_url, insert, None, "nowhere", "nothing")
+
+
+@pytest.mark.parametrize("version", ["0003"], indirect=True)
+def test_guards_still_know_who_may_take_answers_back(old_url):
+    Store(old_url).close()
+    for statement in ("DELETE FROM rating", "DELETE FROM rating_submission"):
+        with pytest.raises(Refused, match="append-only"):
+            raw.run(old_url, f"{statement} WHERE id = (SELECT max(id) FROM {statement.split()[2]})")
+    raw.run(
+        old_url,
+        "UPDATE study_participant SET withdrawal = 'delete', withdrawn_at = '2026-01-04'",
+    )
+    raw.run(old_url, "DELETE FROM rating WHERE submission_id = 'third'")
+    raw.run(old_url, "DELETE FROM rating_submission WHERE id = 'third'")
+    raw.run(old_url, "DELETE FROM preference WHERE id = 'q'")
+    assert [len(rows) for rows in rows_of(old_url).values()] == [2, 2, 1]

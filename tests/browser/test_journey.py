@@ -139,6 +139,9 @@ def test_the_journey_with_scripted_replies(server, open_page):
 def test_the_journey_on_the_default_weights(real_server, open_page):
     page = open_page(real_server.url)
     assert page.get_by_text("Scripted replies").count() == 0
+    page.get_by_role("button", name="Advanced settings").click()
+    page.get_by_label("number input for Max new tokens").fill("40")
+    page.keyboard.press("Tab")
     journey(real_server, page, "It is not getting better. The house is so quiet.")
 
 

@@ -38,7 +38,9 @@ def base(tmp_path_factory, weights):
 
 
 @pytest.fixture
-def jobs(tmp_path):
+def jobs(tmp_path, monkeypatch):
+    """Runs that give way only a little: beside other tests they would hardly get on otherwise."""
+    monkeypatch.setattr(processes, "NICENESS", 1)
     found = Jobs(tmp_path / "runs")
     yield found
     run = found.running()

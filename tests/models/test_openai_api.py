@@ -9,7 +9,8 @@ import pytest
 from esc_demo.dialogue import Message
 from esc_demo.errors import ConfigError, ModelError
 from esc_demo.models import FinishReason, GenerationParams, StopSignal
-from esc_demo.models.openai_api import EndpointError, OpenAIModel, ReplyFiltered, ReplyRefused
+from esc_demo.models.endpoint import EndpointError, ReplyFiltered, ReplyRefused
+from esc_demo.models.openai_api import OpenAIModel
 from tests.models.endpoint import Endpoint
 
 ASKED = (Message("system", "Be kind."), Message("user", "I cannot sleep."))

@@ -1,7 +1,6 @@
 """The app as its users start it: a process of its own, on a free loopback port."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -54,7 +53,7 @@ def run_server(folder, cwd=ROOT, **environment):
             time.sleep(0.1)
         yield Server(url, folder / "esc.db", time.monotonic() - started)
     finally:
-        process.send_signal(signal.SIGINT)
+        process.terminate()  # not Ctrl+C, which programs in the background may ignore
         try:
             process.wait(20)
         except subprocess.TimeoutExpired:

@@ -107,7 +107,8 @@ def test_the_tab_is_there_on_a_space_too(desk, monkeypatch):
         return [block.label for block in page.blocks.values() if isinstance(block, gr.Tab)]
 
     monkeypatch.setenv("SPACE_ID", "somebody/space")
-    assert asyncio.run(labels()) == ["Compare", "Results", "Study", "Admin", "About"]
+    parts = ["Automatic scores", "Ratings"]
+    assert asyncio.run(labels()) == ["Compare", "Results", *parts, "Study", "Admin", "About"]
 
 
 def test_runs_are_found_named_and_grouped(folder):

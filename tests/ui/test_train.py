@@ -74,9 +74,10 @@ def test_the_tab_is_on_except_on_a_space_and_can_be_switched(desk, monkeypatch):
         return asyncio.run(labels())
 
     monkeypatch.delenv("SPACE_ID", raising=False)
-    assert tabs(Settings()) == ["Compare", "Train", "Results", "Study", "Admin", "About"]
+    results = ["Results", "Automatic scores", "Ratings"]
+    assert tabs(Settings()) == ["Compare", "Train", *results, "Study", "Admin", "About"]
     monkeypatch.setenv("SPACE_ID", "somebody/space")
-    assert tabs(Settings()) == ["Compare", "Results", "Study", "Admin", "About"]
+    assert tabs(Settings()) == ["Compare", *results, "Study", "Admin", "About"]
     monkeypatch.setenv("ESC_TRAIN_TAB", "1")
     assert "Train" in tabs(Settings())
 

@@ -10,6 +10,7 @@ import yaml
 from annotations.scales import load_scales
 from annotations.scales_study import load_study_scales, read_study_scales
 from annotations.studies import StudyDimension, build, differing, load_definition
+from annotations.values import JUDGES_ONLY
 from esc_demo.errors import ConfigError
 
 
@@ -96,6 +97,9 @@ def test_the_hash_covers_what_is_shown_and_says_what_differs(new_study):
         "definition.seed",
         "shown.item-0.replies.lora",
     )
+    told = lines()
+    told[1]["reference"] = "What happened?"
+    assert differing(first.canonical, new_study(told).canonical) == ("shown.item-1.reference",)
 
 
 def test_invitations_and_places_of_files_are_outside_the_hash(tmp_path, new_study):
@@ -142,7 +146,7 @@ def test_warnings_for_the_owner(new_study):
 
 def test_study_scales_describe_every_dimension():
     scales = load_study_scales()
-    for name in StudyDimension:
+    for name in set(StudyDimension) - JUDGES_ONLY:
         assert list(scales.wording(name).points) == [0, 1, 2, 3, 4, 5]
 
 

@@ -66,3 +66,4 @@ def test_the_items_are_from_the_held_out_dialogues():
 
     for item in read_items(FOLDER / "items.jsonl"):
         assert item.id.startswith("extes-heldout-")
+        assert item.reference and item.reference not in item.replies.values()

@@ -78,6 +78,14 @@ def test_ratings_and_preferences_of_a_screen_come_together(office, bring):
     assert all("ann" not in name for (name,) in names)
 
 
+def test_two_studies_may_import_the_same_files(office, bring):
+    file = RATED + scores()
+    assert bring(office.found(), file).screens == 1
+    done = bring(office.found(slug="another"), file)
+    assert (done.again, done.screens) == (False, 1)
+    assert check_database(office.store.engine) == ()
+
+
 def test_the_same_files_again_change_nothing(office, bring):
     slug = office.found()
     first = (RATED + scores(), CHOSEN + "ann@example.org,item-0,base,lora,2,base\n")

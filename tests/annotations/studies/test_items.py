@@ -42,15 +42,18 @@ def test_a_wrong_line_is_named(written, line, words):
 
 
 def test_items_survive_writing_and_reading(tmp_path, written):
-    items = read_items(written.jsonl("a.jsonl", [GOOD, GOOD | {"id": "two", "stratum": "s"}]))
+    more = GOOD | {"id": "two", "stratum": "s", "reference": "What happened?"}
+    items = read_items(written.jsonl("a.jsonl", [GOOD, more]))
     (tmp_path / "b.jsonl").write_text(items_text(items), "utf-8")
     assert read_items(tmp_path / "b.jsonl") == items
     assert items[0].history[0].role is Role.SEEKER
+    assert [item.reference for item in items] == ["", "What happened?"]
 
 
 def test_items_are_taken_from_runs_evenly_and_with_the_conversation(written):
-    runs = {arm: written.run(arm) for arm in ("base", "lora")}
+    runs = {arm: written.run(arm, reference="Go on.") for arm in ("base", "lora")}
     items = items_from_runs(runs, per_dialogue=2, label="scene")
+    assert {item.reference for item in items} == {"Go on."}
     assert [item.id for item in items] == [
         f"talk-{talk}.{item}" for talk in range(3) for item in (1, 3)
     ]

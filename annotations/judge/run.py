@@ -1,0 +1,280 @@
+"""The loop of a judge's run: from the cache, or asked; stored as soon as it is there.
+
+Threads ask; the thread that called `judge` alone writes to the ledger. An answer depends on its
+question only, never on what is asked beside it or on how often the run was broken off.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from annotations.judge.asking import Asked, Asker, Job
+from annotations.judge.endpoint import Endpoint, SchemaRefused
+from annotations.judge.ledger import Ledger, Run, place_of
+from annotations.judge.pacing import Pace, Stopped
+from annotations.judge.prices import Price
+from annotations.judge.progress import Ending, State, Summary
+from annotations.judge.protocol import Protocol
+from annotations.judge.purse import Hold, Purse
+from annotations.judge.values import Answered, Asking, Question
+from annotations.values import JudgeStatus
+
+GIVE_UP_AFTER = 8
+"""Failed calls in a row after which the fault is taken to be the endpoint's."""
+
+GRACE_S = 20.0
+"""How long requests under way may go on after a stop; their answers are paid for."""
+
+_TICK_S = 0.1
+_TELL_S = 0.2
+_LAST_S = 1.0
+"""For threads that only wait to notice that they are to leave."""
+
+
+@dataclass(frozen=True)
+class _Outside:
+    """What the caller hears and how it is heard."""
+
+    stop: threading.Event
+    cut: threading.Event
+    watch: Callable[[State], None]
+    say: Callable[[str], None]
+
+
+def judge(
+    ledger: Ledger,
+    run: Run,
+    questions: Sequence[Question],
+    protocol: Protocol,
+    endpoint: Endpoint,
+    asking: Asking,
+    *,
+    price: Price,
+    cap: float | None = None,
+    concurrency: int = 8,
+    stop: threading.Event | None = None,
+    cut: threading.Event | None = None,
+    watch: Callable[[State], None] = lambda state: None,
+    say: Callable[[str], None] = lambda note: None,
+    grace_s: float = GRACE_S,
+) -> Summary:
+    """Ask every question the run has no answer to, and store each answer.
+
+    `cap` is in US dollars, over all processes of the run. After `stop` nothing more is asked and
+    what is under way has `grace_s` seconds; `cut` ends that at once. `watch` is told of progress
+    a few times a second, `say` of what a person should know once.
+
+    Raises:
+        EndpointError: wrong key or name, or nothing to spend; what was answered is stored.
+        StorageError: the database cannot be written.
+    """
+    pace = Pace(concurrency)
+    asker = Asker(protocol, endpoint, asking, price, pace)
+    outside = _Outside(stop or threading.Event(), cut or threading.Event(), watch, say)
+    purse = Purse(cap, ledger.spent(run))
+    return _Loop(ledger, run, questions, asker, pace, purse, outside).go(grace_s)
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A job that a thread works on, and what waits for the same answer."""
+
+    job: Job
+    hold: Hold
+    followers: list[Question] = field(default_factory=list)
+
+
+class _Loop:
+    """The state of `judge`; all of it belongs to the thread that called it."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        run: Run,
+        questions: Sequence[Question],
+        asker: Asker,
+        pace: Pace,
+        purse: Purse,
+        outside: _Outside,
+    ) -> None:
+        """Find out what is left to ask."""
+        self._ledger, self._run, self._outside = ledger, run, outside
+        self._asker, self._pace, self._purse = asker, pace, purse
+        answered = ledger.answered(run)
+        self._total = len(questions)
+        self._waiting = deque(one for one in questions if place_of(one) not in answered)
+        self._running: dict[str, _Running] = {}
+        self._results: queue.SimpleQueue[tuple[str, Asked | Exception]] = queue.SimpleQueue()
+        self._halt = threading.Event()  # nothing more is sent, except to repair what was paid for
+        self._leave = threading.Event()  # nothing more is sent
+        self._failed = self._in_a_row = 0
+        self._fatal: Exception | None = None
+        self._told_at = 0.0
+        self._told: State | None = None
+        self._summary = Summary(Ending.COMPLETE, self._state())
+
+    def go(self, grace_s: float) -> Summary:
+        """Until nothing is left, or nothing more may be asked.
+
+        Raises:
+            EndpointError: what makes all further asking useless.
+        """
+        until = float("inf")
+        try:
+            self._hand_out()
+            while self._running:
+                self._tell()
+                self._take()
+                if self._halted():
+                    self._halt.set()
+                    until = min(until, time.monotonic() + grace_s)
+                if self._outside.cut.is_set() or time.monotonic() > until:
+                    self._break_off()
+                self._hand_out()
+        finally:
+            self._halt.set()
+            self._leave.set()
+        if self._fatal is not None:
+            raise self._fatal
+        state = self._state()
+        self._outside.watch(state)
+        return replace(self._summary, ending=self._ending(), state=state)
+
+    def _halted(self) -> bool:
+        """Whether nothing more is to be asked."""
+        gave_up = self._in_a_row >= GIVE_UP_AFTER
+        return self._outside.stop.is_set() or self._fatal is not None or gave_up
+
+    def _ending(self) -> Ending:
+        """Why nothing runs any more."""
+        if self._outside.stop.is_set() and (self._waiting or self._failed):
+            return Ending.STOPPED
+        if self._in_a_row >= GIVE_UP_AFTER:
+            return Ending.GAVE_UP
+        return Ending.CAP if self._waiting else Ending.COMPLETE
+
+    def _hand_out(self) -> None:
+        """Start as much as the endpoint bears and the cap allows."""
+        while self._waiting and not self._halted() and len(self._running) < self._pace.allowed:
+            job = self._asker.job(self._waiting.popleft())
+            if job.key in self._running:
+                self._running[job.key].followers.append(job.question)
+            elif known := self._ledger.cached([job.key]).get(job.key):
+                self._store(job, [job.question], known)
+            elif hold := self._purse.hold(self._asker.worst(job)):
+                self._running[job.key] = _Running(job, hold)
+                arguments = job, hold
+                threading.Thread(target=self._work, args=arguments, daemon=True).start()
+            else:  # what runs may turn out cheaper than feared, so this is looked at again
+                self._waiting.appendleft(job.question)
+                return
+            self._tell()
+
+    def _work(self, job: Job, hold: Hold) -> None:
+        """A thread: one question. A daemon, so a silent endpoint does not keep the program."""
+        result: Asked | Exception
+        try:
+            result = self._asker.ask(job, hold, self._halt, self._leave)
+        except Exception as error:
+            result = error
+        self._results.put((job.key, result))
+
+    def _take(self, wait_s: float = _TICK_S) -> bool:
+        """Take one result, if one comes; whether it did."""
+        try:
+            key, result = self._results.get(timeout=wait_s)
+        except queue.Empty:
+            return False
+        if (ended := self._running.pop(key, None)) is None:
+            return True
+        if isinstance(result, Asked):
+            self._keep(ended, result)
+            return True
+        ended.hold.settle(0.0)
+        self._again([ended.job.question, *ended.followers])
+        if isinstance(result, SchemaRefused):
+            if self._asker.fall_back(ended.job, result):
+                self._outside.say(
+                    f"The endpoint takes no JSON schema ({result}); from here on plain text is"
+                    " asked for."
+                )
+        elif not isinstance(result, Stopped):
+            self._fatal = self._fatal or result
+        return True
+
+    def _keep(self, ended: _Running, asked: Asked) -> None:
+        """Store what was asked."""
+        answered = asked.answered
+        ended.hold.settle(answered.usage.cost)
+        self._fatal = self._fatal or asked.fatal
+        if asked.fatal and not answered.usage.completion_tokens:  # a wrong key is no call
+            self._again([ended.job.question, *ended.followers])
+            return
+        self._summary = replace(
+            self._summary,
+            asked=self._summary.asked + 1,
+            requests=self._summary.requests + answered.requests,
+            usage=self._summary.usage + answered.usage,
+        )
+        self._ledger.record(self._run, ended.job.question, ended.job.key, answered, cached=False)
+        if answered.status is JudgeStatus.API_ERROR:
+            self._failed += 1
+            self._in_a_row += 1
+            self._summary = replace(self._summary, error=answered.error)
+            self._again(ended.followers)
+        else:
+            self._in_a_row = 0
+            self._store(ended.job, ended.followers, answered)
+
+    def _store(self, job: Job, questions: Sequence[Question], answered: Answered) -> None:
+        """Store an answer that was not asked for anew."""
+        for question in questions:
+            self._ledger.record(self._run, question, job.key, answered, cached=True)
+            self._summary = replace(self._summary, cached=self._summary.cached + 1)
+
+    def _again(self, questions: Sequence[Question]) -> None:
+        """Put questions back in front."""
+        self._waiting.extendleft(reversed(questions))
+
+    def _break_off(self) -> None:
+        """Leave what is under way; it may be charged, so it is stored as if it had been."""
+        self._halt.set()
+        self._leave.set()
+        until = time.monotonic() + _LAST_S
+        while self._running and time.monotonic() < until:
+            self._take()
+        for ended in list(self._running.values()):
+            lost = Answered(
+                JudgeStatus.API_ERROR,
+                ended.job.messages,
+                error="Broken off under way; it may have been charged.",
+                usage=self._asker.lost(ended.job),
+            )
+            self._keep(ended, Asked(lost))
+        self._running.clear()
+
+    def _state(self) -> State:
+        """Where the run stands."""
+        under_way = sum(1 + len(one.followers) for one in self._running.values())
+        return State(
+            self._total,
+            self._total - len(self._waiting) - under_way - self._failed,
+            self._ledger.counts(self._run),
+            self._purse.spent,
+            self._pace.allowed,
+        )
+
+    def _tell(self) -> None:
+        """Tell where the run stands, now and then, when that has changed."""
+        now = time.monotonic()
+        if now - self._told_at >= _TELL_S:
+            self._told_at = now
+            state = self._state()
+            if state != self._told:
+                self._told = state
+                self._outside.watch(state)
