@@ -4,7 +4,7 @@ PY := .venv/bin/python
 
 setup: .venv/.ready ; @$(PY) -m esc_demo setup
 demo: setup ; @$(PY) app.py
-test: setup .venv/.ready-dev ; @sh scripts/ensure_chromium.sh && sh scripts/ensure_postgresql.sh && OMP_WAIT_POLICY=passive $(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+test: setup .venv/.ready-dev ; @sh scripts/ensure_chromium.sh && sh scripts/ensure_postgresql.sh && OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 lint: .venv/.ready-dev ; @$(PY) -m ruff check . && $(PY) -m ruff format --check . && .venv/bin/lint-imports && $(PY) -m mypy
 bench: setup ; @$(PY) -m esc_demo bench panes && $(PY) -m finetune bench
 

@@ -83,8 +83,8 @@ def summary_lines(done: Summary, cap: float | None) -> Iterator[str]:
     """What was done, and how to go on."""
     state, usage = done.state, done.usage
     yield (
-        f"{state.done:,} of {state.total:,} questions are answered"
-        f" ({counts_text(state.counts) or 'none so far'})."
+        f"{state.done:,} of {state.total:,} questions are answered. Calls of the whole run:"
+        f" {counts_text(state.counts) or 'none so far'}."
     )
     yield (
         f"Asked {done.asked:,} now, with {done.requests:,} requests, and took {done.cached:,} from"

@@ -85,7 +85,7 @@ def test_it_says_what_it_will_ask_and_asks_before_it_spends(url, server):
     assert raw.run(url, "SELECT count(*) FROM judge_run") == [(0,)]
     done = command(*PRICED, answer="y\n")
     assert done.exit_code == 0 and len(server.requests) == REPLIES
-    assert "12 of 12 questions are answered (ok 12)" in done.output
+    assert "12 of 12 questions are answered. Calls of the whole run: ok 12." in done.output
     again = command(*PRICED)  # nothing to spend, nothing to confirm
     assert again.exit_code == 0 and "12 are answered in this run" in again.output
     assert len(server.requests) == REPLIES
