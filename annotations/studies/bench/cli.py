@@ -10,6 +10,9 @@ import typer
 def study(
     raters: Annotated[int, typer.Option(min=1, max=500, help="Simulated raters at once")] = 50,
     seconds: Annotated[float, typer.Option(min=1, help="How long they work")] = 60,
+    think: Annotated[
+        float, typer.Option(min=0.1, help="Mean seconds at a screen; people take 20 and more")
+    ] = 2,
     database: Annotated[str, typer.Option(help="sqlite, postgresql, or both")] = "both",
     kill: Annotated[bool, typer.Option("--kill", help="SIGKILL in the middle, restart")] = False,
 ) -> None:
@@ -26,7 +29,7 @@ def study(
         lines,
     )
 
-    load = Load(raters, seconds, kill)
+    load = Load(raters, seconds, kill, think_s=(think / 2, think * 1.5))
     results = []
     for name in DATABASES if database == "both" else (database,):
         if name == "postgresql" and (reason := why_not()):
