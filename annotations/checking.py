@@ -27,13 +27,18 @@ def problem(sentence: str) -> PydanticCustomError:
     return PydanticCustomError("form", "{sentence}", {"sentence": sentence})
 
 
+def shown(value: object) -> str:
+    """`value` as text that can be sent: half a surrogate pair is written as its escape."""
+    return str(value).encode("utf-8", "backslashreplace").decode()
+
+
 def form_sentences(error: ValidationError, name_chars: int | None = None) -> str:
     """What is wrong with a form, each thing said once; long names are cut to `name_chars`."""
     return " ".join(
         dict.fromkeys(
             item["msg"]
             if item["type"] == "form"
-            else f"{'.'.join(str(part)[:name_chars] for part in item['loc'])}: {item['msg']}."
+            else f"{'.'.join(shown(part)[:name_chars] for part in item['loc'])}: {item['msg']}."
             for item in error.errors(include_url=False, include_context=False)
         )
     )

@@ -56,7 +56,11 @@ def open_engine(url: str, busy_ms: int = BUSY_MS) -> Engine:
         parsed = make_url(url)
         if parsed.get_backend_name() == "sqlite":
             _make_parent(parsed)
-        engine = create_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite")
+        engine = create_engine(
+            parsed,
+            pool_pre_ping=parsed.get_backend_name() != "sqlite",
+            hide_parameters=True,  # errors go to the log, and people's words do not belong there
+        )
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise ConfigError(
             f"ESC_DATABASE_URL cannot be used: {error}. Write sqlite:///folder/file.db, or"

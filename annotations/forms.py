@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from annotations.checking import form_sentences, is_answer, problem
+from annotations.checking import form_sentences, is_answer, problem, shown
 from annotations.values import (
     HIGHEST_SCORE,
     LOWEST_SCORE,
@@ -102,7 +102,7 @@ class RatingForm(_Form):
                 problems.append(f"Choose a score for {dimension}, or 'cannot judge'.")
             elif not is_answer(answer):
                 problems.append(
-                    f"{dimension} is {str(answer)[:40]}; it must be a whole number from"
+                    f"{dimension} is {shown(answer)[:40]}; it must be a whole number from"
                     f" {LOWEST_SCORE} to {HIGHEST_SCORE}, or 'cannot judge'."
                 )
         if problems:

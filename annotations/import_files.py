@@ -5,6 +5,7 @@ A file of ratings has the columns `rater, item, arm, dimension, score`, and in a
 preferences has `rater, item, arm_a, arm_b, side_a, choice` (an arm, `tie` or `both_bad`). Both may
 have `seconds` (time at the screen) and `submitted_at` (ISO 8601 with time zone), the same on all
 lines of a screen; `study`, `rater_kind` (human) and `kind` (main) may repeat what is known.
+All that the study asks about an item must be there, if need be from two files imported at once.
 Further columns are not used. An empty score, or `cannot_judge`, says that it cannot be judged.
 """
 
@@ -228,11 +229,11 @@ class _Lines:
     def _moment(self, text: str) -> datetime | None:
         try:
             moment = datetime.fromisoformat(text)
-        except ValueError:
+            if moment.tzinfo is None or moment > self._now:
+                return None
+            return moment.astimezone(UTC)
+        except (ValueError, OverflowError):  # the first day of all has no UTC east of Greenwich
             return None
-        if moment.tzinfo is None or moment > self._now:
-            return None
-        return moment.astimezone(UTC)
 
 
 class _Wrong(Exception):

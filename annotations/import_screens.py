@@ -2,6 +2,7 @@
 
 A screen is what one rater answered about one item: the scores of its replies, the preference
 between them, and where each stood. Nobody meets an item twice, so rater and item name a screen.
+A screen counts as one answer to its task, so it has to be whole: all that the study asks.
 """
 
 from __future__ import annotations
@@ -89,6 +90,12 @@ def _screen(group: list[Answer], shelf: Shelf, problems: Problems) -> Screen | N
             problems.add(answer.at, said)
     if len(problems.found) == before and (said := _arranged(screen, sides, shelf)):
         problems.add(first.at, said)
+    elif len(problems.found) == before and (missing := _missing(screen, shelf.definition)):
+        problems.add(
+            first.at,
+            f"this rater's answers about {screen.item} lack {', '.join(missing)}; what belongs to"
+            " one screen has to be imported at once",
+        )
     return screen if len(problems.found) == before else None
 
 
@@ -126,6 +133,18 @@ def _timed(screen: Screen, answer: Answer) -> Iterator[str]:
             yield f"{name} differs from an earlier line of the same screen"
         elif given is not None:
             setattr(screen, name, given)
+
+
+def _missing(screen: Screen, definition: StudyDefinition) -> list[str]:
+    """What the study asks on a screen and no line answers; such a screen may take no place."""
+    found = [
+        f"{dimension.value} of {arm}"
+        for arm in screen.arms
+        for dimension in definition.scales.per_reply
+        if dimension not in screen.scores.get(arm, {})
+    ]
+    asked = definition.scales.preference and not screen.choice
+    return [*found, "the preference"] if asked else found
 
 
 def _arranged(screen: Screen, sides: dict[str, int | None], shelf: Shelf) -> str:

@@ -86,7 +86,8 @@ def import_(
 
     Ratings: rater, item, arm, dimension, score; for pairs also side (1 left, 2 right) and, unless
     both arms are rated, other_arm. Preferences: rater, item, arm_a, arm_b, side_a, choice. Both
-    may have seconds and submitted_at. A score is 0 to 5, or cannot_judge.
+    may have seconds and submitted_at. A score is 0 to 5, or cannot_judge. All that the study
+    asks about an item has to be there, if need be from both files at once.
     """
     from annotations.importing import import_files  # noqa: PLC0415
 

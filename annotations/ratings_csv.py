@@ -2,7 +2,8 @@
 
 Ratings need the columns rater, item, arm, dimension and score (0 to 5, or empty or "cannot_judge");
 preferences need rater, item, arm_a, arm_b and choice (an arm, "tie" or "both_bad"). The other
-columns of a tidy frame may stand beside them; what is not known is ignored and named.
+columns of a tidy frame may stand beside them; what is not known is ignored and named. All rows
+of a file are of one study.
 """
 
 from __future__ import annotations
@@ -25,11 +26,17 @@ from annotations.analysis.tidy import (
     tidy,
 )
 from annotations.studies.values import StudyDimension
-from annotations.values import HIGHEST_SCORE, LOWEST_SCORE, RaterKind, RatingStatus
+from annotations.values import HIGHEST_SCORE, LOWEST_SCORE, JudgeStatus, RaterKind, RatingStatus
 from esc_demo.errors import BadInput
 
 MOST_SHOWN = 8
 """Problems named before the rest are only counted."""
+
+STATUSES = (
+    *(status.value for status in RatingStatus),
+    *(status.value for status in JudgeStatus if status is not JudgeStatus.OK),
+)
+"""What may stand under `status`: whether there is a score, or why a judge gave none."""
 
 Row = dict[str, str]
 
@@ -84,6 +91,8 @@ def _read(
         for row in reader:
             line = reader.line_num
             clean = {name: (row[name] or "").strip() for name in heads if row[name] is not None}
+            if not clean.get("rater_kind", "-"):
+                clean["rater_kind"] = RaterKind.HUMAN.value
             if None in row or len(clean) < len(heads):
                 problems.append(f"line {line}: not as many cells as columns ({len(heads)})")
                 continue
@@ -101,6 +110,11 @@ def _read(
         more = len(problems) - MOST_SHOWN
         shown = "; ".join(problems[:MOST_SHOWN]) + (f"; and {more} more" if more > 0 else "")
         raise BadInput(f"{path.name} is refused as a whole. {shown}. Mend these and try again.")
+    if len(studies := sorted({row["study"] for row in rows if row.get("study")})) > 1:
+        raise BadInput(
+            f"{path.name} holds answers of {len(studies)} studies, and a report is about one:"
+            f" {', '.join(studies[:MOST_SHOWN])}. Keep the rows of one study in each file."
+        )
     if not rows:
         notes.append(f"{path.name}: a heading and no rows.")
     used = [name for name in heads if name not in ignored]
@@ -109,7 +123,7 @@ def _read(
 
 _IDENTITY = {
     "study", "rater_kind", "rater", "item", "arm", "dimension", "sample", "arm_a", "arm_b",
-    "side_a", "control",
+    "side_a", "aspect", "control",
 }  # fmt: skip
 
 
@@ -165,7 +179,9 @@ def _rating_problem(row: Row) -> str:
     if dimension not in set(StudyDimension):
         known = ", ".join(StudyDimension)
         return f"{dimension[:40]!r} is not a dimension that is rated here ({known})"
-    if row.get("status", "") in ("", RatingStatus.SCORED) and _status(row) == "scored":
+    if (status := _status(row)) not in STATUSES:
+        return f"the status is {status[:40]!r}; it must be one of {', '.join(STATUSES)}, or empty"
+    if status == RatingStatus.SCORED:
         number = _whole(score)
         if number is None:
             return (

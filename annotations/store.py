@@ -274,6 +274,15 @@ class Store:
             lambda session: [generation_row(row) for row in session.exec(query)]
         )
 
+    def newest_turns(self, conversation_id: str) -> dict[int, str]:
+        """The id of the newest version of each message by its position, answered or not."""
+        query = (
+            select(Turn.position, Turn.id)
+            .where(Turn.conversation_id == conversation_id)
+            .order_by(Turn.position, Turn.revision)
+        )
+        return self._database.read(lambda session: dict(session.exec(query).all()))
+
     def counts(self) -> Counts:
         """How much is stored."""
 

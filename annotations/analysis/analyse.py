@@ -11,10 +11,10 @@ from annotations.analysis.decided import decided
 from annotations.analysis.differences import ArmMean, Difference, arm_means, differences
 from annotations.analysis.judge_checks import Check, judge_checks
 from annotations.analysis.missing import Bounds, MissingShare, bounds, missing_shares
-from annotations.analysis.mixed import MixedModel, mixed_models
+from annotations.analysis.mixed import NO_FIT, MixedModel, mixed_models
 from annotations.analysis.plan import PlanView, Primary, primary
 from annotations.analysis.tidy import Frames
-from annotations.analysis.winrates import WinRate, win_rates
+from annotations.analysis.winrates import AspectRate, WinRate, aspect_rates, win_rates
 from annotations.values import RaterKind, RatingStatus
 
 
@@ -36,9 +36,12 @@ class KindResult:
 
     size: Size
     means: tuple[ArmMean, ...]
+    means_of_each: tuple[tuple[str, tuple[ArmMean, ...]], ...]
+    """By judge, those who scored anything. Empty for people, whose names say nothing."""
     differences: tuple[Difference, ...]
     mixed: tuple[MixedModel, ...]
     win_rates: tuple[WinRate, ...]
+    aspects: tuple[AspectRate, ...]
     bradley_terry: BradleyTerry
     agreement: tuple[Agreement, ...]
     missing: tuple[MissingShare, ...]
@@ -63,6 +66,12 @@ class Analysis:
     def of(self, kind: RaterKind) -> KindResult | None:
         """The results of one kind of rater."""
         return next((one for one in self.kinds if one.size.kind is kind), None)
+
+
+def models_tried(kinds: tuple[KindResult, ...]) -> tuple[MixedModel, ...]:
+    """The mixed models that were fitted, or would have been had the fit converged."""
+    every = (model for kind in kinds for model in kind.mixed)
+    return tuple(model for model in every if model.spreads or model.note == NO_FIT)
 
 
 def analyse(
@@ -104,12 +113,18 @@ def _of_kind(frames: Frames, kind: RaterKind, seed: int) -> KindResult:
         int((replies["status"] == RatingStatus.SCORED.value).sum()),
         len(decided(preferences)),
     )
+    judges = sorted(set(replies["rater"])) if kind is RaterKind.JUDGE else []
     return KindResult(
         size,
         arm_means(frames),
+        tuple(
+            (name, arm_means(Frames(ratings[ratings["rater"] == name], preferences)))
+            for name in judges
+        ),
         differences(frames),
         mixed_models(frames),
         win_rates(frames),
+        aspect_rates(frames),
         bradley_terry(frames, seed=seed),
         agreements(frames, seed=seed),
         missing_shares(frames),

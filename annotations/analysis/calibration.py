@@ -18,7 +18,7 @@ from annotations.analysis.estimate import (
     mean,
     missing_estimate,
 )
-from annotations.analysis.tidy import Frames
+from annotations.analysis.tidy import Frames, scale_text, without_scale
 from annotations.values import HIGHEST_SCORE, RaterKind
 
 REPLICATES = 300
@@ -48,7 +48,10 @@ class Calibration:
 def calibrations(
     frames: Frames, *, replicates: int = REPLICATES, seed: int = 0
 ) -> tuple[Calibration, ...]:
-    """Every judge on every dimension it shares with people."""
+    """Every judge on every dimension it shares with people.
+
+    One that both rated but on different scales is there without numbers.
+    """
     people, judges = comparable(frames.of(RaterKind.HUMAN)), comparable(frames.of(RaterKind.JUDGE))
     found = []
     for judge in sorted(set(judges["rater"])):
@@ -57,7 +60,19 @@ def calibrations(
             its = judges[(judges["rater"] == judge) & (judges["dimension"] == dimension)]
             if len(its) and len(theirs):
                 found.append(_calibration(judge, dimension, its, theirs, replicates, seed))
+            elif len(its):
+                found += _on_other_scales(judge, dimension, set(people["dimension"]))
     return tuple(found)
+
+
+def _on_other_scales(judge: str, dimension: str, peoples: set[str]) -> list[Calibration]:
+    """Why a dimension of people and judge is not compared, when its scale is the reason."""
+    same = sorted(name for name in peoples if without_scale(name) == without_scale(dimension))
+    if not same:
+        return []
+    why = f"different scales: people {scale_text(same)}, the judge {scale_text([dimension])}"
+    none = missing_estimate(why)
+    return [Calibration(judge, dimension, none, none, none, none, none, (), ())]
 
 
 def _calibration(

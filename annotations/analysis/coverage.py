@@ -13,6 +13,23 @@ from annotations.analysis.synthetic import Design, draw_scores, expected_differe
 
 STUDIES = 500
 MAIN = "main"
+
+
+def _few_alike(raters: int) -> Design:
+    """Like judges: few, each rates every item, and items differ far more than they do."""
+    return Design(
+        items=100,
+        raters=raters,
+        per_task=raters,
+        item_arm=0.8,
+        rater=0.1,
+        rater_arm=0.05,
+        noise=0.3,
+        side_bias=0.0,
+        missing=0.0,
+    )
+
+
 DESIGNS = {
     MAIN: Design(),
     "few raters": Design(items=24, raters=6, per_task=3),
@@ -21,6 +38,8 @@ DESIGNS = {
     "raters alike": Design(item_arm=0.0, rater_arm=0.0),
     "raters differ much": Design(raters=8, rater_arm=0.6),
     "strong side bias, 20% missing": Design(side_bias=0.6, missing=0.2),
+    "two raters alike, all items": _few_alike(2),
+    "three raters alike, all items": _few_alike(3),
 }
 """The first is the one the promise is about; the others show where it bends."""
 

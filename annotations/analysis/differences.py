@@ -19,10 +19,9 @@ from annotations.analysis.estimate import (
     missing_estimate,
     weighted_means,
 )
-from annotations.analysis.tidy import Frames, averaged
-from annotations.values import HIGHEST_SCORE, LOWEST_SCORE
+from annotations.analysis.tidy import Frames, averaged, scale_of
+from annotations.values import HIGHEST_SCORE
 
-WIDTH = HIGHEST_SCORE - LOWEST_SCORE
 WITHIN_RATER = "same rater, same item"
 WITHIN_ITEM = "same item, other raters"
 
@@ -68,10 +67,15 @@ def arm_means(frames: Frames) -> tuple[ArmMean, ...]:
             value = mean(part["score"], part["item"], part["rater"])
             nearest = np.rint(part["score"]).astype(int)
             counts = np.bincount(nearest, minlength=HIGHEST_SCORE + 1)
-            found.append(
-                ArmMean(arm, dimension, value.clipped(LOWEST_SCORE, HIGHEST_SCORE), tuple(counts))
-            )
+            one = value.clipped(*scale_of(dimension))
+            found.append(ArmMean(arm, dimension, one, tuple(counts)))
     return tuple(found)
+
+
+def width(dimension: str) -> int:
+    """The largest difference there can be, in points."""
+    low, high = scale_of(dimension)
+    return high - low
 
 
 def differences(frames: Frames) -> tuple[Difference, ...]:
@@ -106,10 +110,11 @@ def paired_difference(
     shared = _in_both(scored, first, second)
     if len(wide) and wide["item"].nunique() * 2 >= len(shared):
         one = mean(wide["gap"], wide["item"], wide["rater"], null=0.0)
-        return one.clipped(-WIDTH, WIDTH), WITHIN_RATER
+        return one.clipped(-width(dimension), width(dimension)), WITHIN_RATER
     if not shared:
         return missing_estimate(f"no item has scores for both {first} and {second}"), WITHIN_ITEM
-    return _within_items(scored[scored["item"].isin(shared)], first, second), WITHIN_ITEM
+    one = _within_items(scored[scored["item"].isin(shared)], first, second)
+    return one.clipped(-width(dimension), width(dimension)), WITHIN_ITEM
 
 
 def pair_within_raters(scored: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
@@ -137,10 +142,9 @@ def _within_items(scored: pd.DataFrame, first: str, second: str) -> Estimate:
     score = part["score"].to_numpy()
     centre = np.where(sign > 0, (weight * score)[sign > 0].sum(), (weight * score)[sign < 0].sum())
     value = float((sign * weight * score).sum())
-    one = from_contributions(
+    return from_contributions(
         value, sign * weight * (score - centre), part["item"], part["rater"], null=0.0
     )
-    return one.clipped(-WIDTH, WIDTH)
 
 
 def difference_batch(scores: Floats, items: Ints, raters: Ints) -> tuple[Floats, Clustered]:

@@ -81,14 +81,17 @@ def cluster_variance(
         raters: shape (n,), codes from 0.
 
     With one item or one rater only the other clustering is left; with one of each the variance
-    is nan. The sum is kept at or above the variance between cells, as it can fall below 0.
+    is nan. The sum is never taken below either clustering alone, as it can fall below 0.
     """
     cells = codes(items * (raters.max(initial=0) + 1) + raters)
     by_item, n_items = _between(contributions, used, items)
     by_rater, n_raters = _between(contributions, used, raters)
     by_cell, n_cells = _between(contributions, used, cells)
     with np.errstate(invalid="ignore", divide="ignore"):
-        both = np.maximum(by_item + by_rater - by_cell, by_cell)
+        # With few raters who all rate every item the subtraction can leave less than one
+        # clustering alone gives, even nothing; both alone are valid too (section 2.3 there, on
+        # results that are not positive), and the largest of the three errs on the wide side.
+        both = np.maximum(by_item + by_rater - by_cell, np.maximum(by_item, by_rater))
         satterthwaite = both**2 / (
             by_item**2 / (n_items - 1) + by_rater**2 / (n_raters - 1) + by_cell**2 / (n_cells - 1)
         )

@@ -64,7 +64,7 @@ def judge_checks(frames: Frames) -> tuple[Check, ...]:
         )
         found += _controls(name, own.ratings)
         found += _compared_controls(name, own.preferences)
-    if names:
+    if names and len(people.ratings):
         found.append(_length("people", people))
     return tuple(found)
 
@@ -102,11 +102,16 @@ def length_slope(frames: Frames) -> Estimate:
 
 def _length(name: str, frames: Frames) -> Check:
     meaning = "points per doubling of words, within an item; arms differ in length and quality"
+    if not len(frames.ratings) and len(frames.preferences):
+        why = "it scored no reply; the Bradley-Terry table has a term for length"
+        return Check(name, "length", meaning, missing_estimate(why))
     return Check(name, "length", meaning, length_slope(frames))
 
 
 def _retest(name: str, frames: Frames) -> list[Check]:
     """How far repeats of the same question by the same rater differ."""
+    if not len(frames.ratings) and len(frames.preferences):
+        return [_retest_of_choices(name, frames.preferences)]
     scored = frames.ratings[frames.ratings["status"] == RatingStatus.SCORED.value]
     keys = ["item", "arm", "dimension"]
     repeats = scored.groupby(keys).filter(lambda part: part["sample"].nunique() > 1)
@@ -128,8 +133,25 @@ def _retest(name: str, frames: Frames) -> list[Check]:
     ]
 
 
+def _retest_of_choices(name: str, preferences: pd.DataFrame) -> Check:
+    """The same for a judge of pairs: a question is a comparison in one order."""
+    meaning = "share of repeated comparisons, order by order, in which all repeats choose alike"
+    rows = whole_replies(preferences)
+    repeats = rows.groupby(["item", "arm_a", "arm_b", "side_a"], as_index=False).agg(
+        samples=("sample", "nunique"), choices=("choice", "nunique")
+    )
+    repeats = repeats[repeats["samples"] > 1]
+    if not len(repeats):
+        none = missing_estimate("no comparison was asked twice (column sample)")
+        return Check(name, "test-retest", meaning, none)
+    alike = repeats["choices"] == 1
+    return Check(name, "test-retest", meaning, share(alike, repeats["item"], [name] * len(alike)))
+
+
 def self_preference(judge: Frames, people: Frames) -> Estimate:
     """The judge's bias towards arms of its own family."""
+    if not len(judge.ratings):
+        return missing_estimate("it scored no reply")
     its, theirs = comparable_with_families(judge.ratings), comparable(people)
     its = its[(its["arm_family"] != "") & (its["rater_family"] != "")]
     keys = ["item", "arm", "dimension"]

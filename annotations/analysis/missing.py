@@ -1,7 +1,8 @@
 """What was not judged: how much, where, and how far it could move the results.
 
 The bounds are Manski's (1990, "Nonparametric bounds on treatment effects", Am. Econ. Rev. 80):
-every missing score put at 0 or at 5. They assume nothing, so they are wide.
+every missing score put at the lowest or the highest of its scale. They assume nothing, so they
+are wide.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from annotations.analysis.differences import WIDTH, paired_difference
+from annotations.analysis.differences import paired_difference, width
 from annotations.analysis.estimate import Estimate, share
-from annotations.analysis.tidy import Frames
-from annotations.values import HIGHEST_SCORE, LOWEST_SCORE, RatingStatus
+from annotations.analysis.tidy import Frames, scale_of
+from annotations.values import RatingStatus
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,9 @@ class Bounds:
     missing: int
     """Answers without a score in the two arms."""
     worst: Estimate
-    """Missing scores of `first` are 0, of `second` 5."""
+    """Missing scores of `first` are the lowest of the scale, of `second` the highest."""
     best: Estimate
-    """Missing scores of `first` are 5, of `second` 0."""
+    """Missing scores of `first` are the highest of the scale, of `second` the lowest."""
 
 
 def missing_shares(frames: Frames) -> tuple[MissingShare, ...]:
@@ -83,13 +84,14 @@ def bounds(frames: Frames) -> tuple[Bounds, ...]:
 
 def _bounds(rows: pd.DataFrame, first: str, second: str, dimension: str, gone: int) -> Bounds:
     """The two extremes of one difference."""
-    ends = []
-    for for_first, for_second in ((LOWEST_SCORE, HIGHEST_SCORE), (HIGHEST_SCORE, LOWEST_SCORE)):
+    ends, widest = [], width(dimension)
+    low, high = scale_of(dimension)
+    for for_first, for_second in ((low, high), (high, low)):
         fill = np.where(rows["arm"] == first, for_first, for_second)
         filled = rows.assign(score=rows["score"].where(rows["score"].notna(), fill))
         keys = ["rater", "item", "arm", "dimension"]
         mean = filled.groupby(keys, as_index=False, sort=False).agg({"score": "mean"})
         one, _ = paired_difference(mean, first, second, dimension)
         # Filled-in scores give no evidence, so no p value.
-        ends.append(replace(one, p=None).clipped(-WIDTH, WIDTH))
+        ends.append(replace(one, p=None).clipped(-widest, widest))
     return Bounds(first, second, dimension, gone, ends[0], ends[1])

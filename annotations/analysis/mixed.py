@@ -24,6 +24,7 @@ from annotations.analysis.tidy import Frames
 
 MOST_EFFECTS = 1500
 """Random effects beyond which the fit takes minutes."""
+NO_FIT = "did not converge"
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def mixed_model(rows: pd.DataFrame, dimension: str) -> MixedModel:
         return _none(dimension, arms, "not tried: too many raters and items for a quick fit")
     fit = reml(rows["score"].to_numpy(dtype=float), fixed.astype(float), list(parts.values()))
     if not fit.converged or not np.isfinite(fit.covariance).all():
-        return _none(dimension, arms, "did not converge")
+        return _none(dimension, arms, NO_FIT)
     counts = {"n": len(rows), "items": rows["item"].nunique(), "raters": rows["rater"].nunique()}
     df = min(counts["items"], counts["raters"]) - 1
     effects = tuple((arm, _effect(fit, at, df, counts)) for at, arm in enumerate(arms) if at)

@@ -6,6 +6,8 @@ done by whoever makes the frames.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +29,7 @@ RATING_DEFAULTS = {
     "control": "",
     "arm_family": "",
     "rater_family": "",
+    "scale": f"{LOWEST_SCORE}-{HIGHEST_SCORE}",
 }
 PREFERENCE_KEYS = ("rater", "item", "arm_a", "arm_b", "choice")
 PREFERENCE_DEFAULTS = {
@@ -46,12 +49,36 @@ PREFERENCE = "preference"
 """The name of the preference among outcomes, beside the dimensions."""
 
 
+_OWN_SCALE = re.compile(r"(.*) \(([0-5])-([0-5])\)")
+
+
+def scale_of(dimension: str) -> tuple[int, int]:
+    """The lowest and the highest score of a dimension."""
+    found = _OWN_SCALE.fullmatch(dimension)
+    return (int(found[2]), int(found[3])) if found else (LOWEST_SCORE, HIGHEST_SCORE)
+
+
+def without_scale(dimension: str) -> str:
+    """The name alone: `overall` of `overall (1-5)`."""
+    found = _OWN_SCALE.fullmatch(dimension)
+    return found[1] if found else dimension
+
+
+def scale_text(dimensions: Iterable[str]) -> str:
+    """The scales of some dimensions, as `0-5 and 1-5`."""
+    return " and ".join(sorted({"{}-{}".format(*scale_of(name)) for name in dimensions}))
+
+
 @dataclass(frozen=True, eq=False)
 class Frames:
     """What people and judges answered."""
 
     ratings: pd.DataFrame
-    """The columns of `RATING_KEYS` and `RATING_DEFAULTS`, and `status`."""
+    """The columns of `RATING_KEYS` and `RATING_DEFAULTS`, and `status`.
+
+    A dimension that is not scored from 0 to 5 has its scale in its name, `overall (1-5)`: it is
+    another one than people's, and never pooled or compared with it.
+    """
     preferences: pd.DataFrame
     """The columns of `PREFERENCE_KEYS` and `PREFERENCE_DEFAULTS`."""
 
@@ -130,10 +157,31 @@ def _ratings(frame: pd.DataFrame) -> pd.DataFrame:
             f"{len(wrong)} scores are off the scale of {LOWEST_SCORE} to {HIGHEST_SCORE}; the first"
             f" is {first['score']} for item {first['item']!r} by rater {first['rater']!r}."
         )
+    _name_scales(table)
     keys = ["study", "rater_kind", "rater", "item", "arm", "dimension", "sample", "control"]
     table["words"] = pd.to_numeric(table.pop("reply_words"), errors="coerce").astype(float)
     _refuse_twice(table, keys, "rated")
     return table
+
+
+def _name_scales(table: pd.DataFrame) -> None:
+    """Put a scale that is not the usual one into the dimension's name."""
+    usual = str(RATING_DEFAULTS["scale"])
+    table["scale"] = table["scale"].replace("", usual)
+    for scale in sorted(set(table["scale"]) - {usual}):
+        low, high = scale_of(f"x ({scale})")
+        if (low, high) == scale_of(usual) or low >= high:
+            raise BadInput(f"The scale {scale!r} is not one like 1-5, within {usual}.")
+        rows = table["scale"] == scale
+        wrong = table[rows & ~table["score"].isna() & ~table["score"].between(low, high)]
+        if len(wrong):
+            first = wrong.iloc[0]
+            raise BadInput(
+                f"{len(wrong)} scores are off their scale of {scale}; the first is"
+                f" {first['score']} for item {first['item']!r} by rater {first['rater']!r}."
+            )
+        names = table.loc[rows, "dimension"]
+        table.loc[rows, "dimension"] = [f"{without_scale(name)} ({scale})" for name in names]
 
 
 def _preferences(frame: pd.DataFrame) -> pd.DataFrame:

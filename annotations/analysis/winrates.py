@@ -34,6 +34,24 @@ def win_rates(frames: Frames) -> tuple[WinRate, ...]:
     return tuple(win_rate(rows, str(b), str(a)) for (a, b), rows in pairs)
 
 
+@dataclass(frozen=True)
+class AspectRate:
+    """One arm against another in one aspect, as a judge of pairs is asked for each."""
+
+    aspect: str
+    rate: WinRate
+
+
+def aspect_rates(frames: Frames) -> tuple[AspectRate, ...]:
+    """Every pair of arms in every aspect; of each aspect the two orders are one decision."""
+    rows = frames.preferences[frames.preferences["aspect"] != ""]
+    return tuple(
+        AspectRate(str(aspect), rate)
+        for aspect, part in rows.groupby("aspect", sort=True)
+        for rate in win_rates(Frames(frames.ratings, part.assign(aspect="")))
+    )
+
+
 def win_rate(rows: pd.DataFrame, first: str, second: str) -> WinRate:
     """`first` against `second`; rows of other pairs are ignored.
 

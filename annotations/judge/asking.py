@@ -37,7 +37,7 @@ class Job:
     question: Question
     messages: tuple[Message, ...]
     tokens: int
-    """Of the messages, an estimate on the safe side."""
+    """Of the messages and the schema, an estimate on the safe side."""
     schema: Mapping[str, Any] | None
     key: str
 
@@ -53,6 +53,8 @@ class Asked:
 
     answered: Answered
     fatal: EndpointError | None = None
+    passing: bool = False
+    """Whether the endpoint failed in a way that passes."""
 
 
 class Asker:
@@ -76,26 +78,52 @@ class Asker:
         schema = answer_schema(self._protocol) if self._asking.structured else None
         model, url = self._endpoint.model, self._endpoint.url
         key = cache_key(messages, schema, model, url, self._asking, question.sample)
-        return Job(question, messages, prices.prompt_tokens(messages), schema, key)
+        tokens = prices.prompt_tokens(messages) + prices.schema_tokens(schema)
+        return Job(question, messages, tokens, schema, key)
 
     def fall_back(self, job: Job, refused: SchemaRefused) -> bool:
-        """Ask for plain text from now on; whether that is new. For the thread that hands out."""
-        self._earlier[job.place] = refused
+        """Ask for plain text from now on; whether that is new. For the thread that hands out.
+
+        What the refusal took is counted with the question's next answer, unless it cost tokens:
+        those are `refused_at`, and stored at once.
+        """
+        if refused.usage == Usage():
+            self._earlier[job.place] = refused
         new = self._asking.structured
         self._asking = replace(self._asking, structured=False)
         return new
+
+    def refused_at(self, job: Job, refused: SchemaRefused) -> Answered | None:
+        """The call of a refused schema in which earlier tries may have been charged."""
+        if refused.usage == Usage():
+            return None
+        return Answered(
+            JudgeStatus.API_ERROR,
+            job.messages,
+            error=f"The endpoint takes no JSON schema: {refused}",
+            usage=self._priced(refused.usage),
+            requests=refused.requests,
+        )
 
     def worst(self, job: Job) -> float:
         """The most a question costs in US dollars if no request is lost: an answer of full
         length, and a repair attempt of full length that quotes it.
         """
+        return self._twice(job).cost
+
+    def _twice(self, job: Job) -> Usage:
         longest = self._asking.max_tokens
         again = job.tokens + longest + self._around_repair
-        first = prices.cost(self._price, job.tokens, longest)
-        return first + prices.cost(self._price, again, longest)
+        return self._priced(Usage(job.tokens + again, 2 * longest))
 
-    def lost(self, job: Job) -> Usage:
-        """What a first request may have used that was cut off under way."""
+    def lost(self, job: Job, hold: Hold) -> Usage:
+        """What a question may have used that was cut off under way.
+
+        Of a first request its worst; once a repair or a repeat may have been sent, all that was
+        set aside (the tokens are then those of an answer and its repair).
+        """
+        if hold.again:
+            return replace(self._twice(job), cost=hold.amount)
         return self._priced(Usage(job.tokens, self._asking.max_tokens))
 
     def ask(self, job: Job, hold: Hold, stop: threading.Event, leave: threading.Event) -> Asked:
@@ -113,9 +141,13 @@ class Asker:
         if verdict is not None or first.status is not JudgeStatus.OK or is_refusal(first.raw):
             return self._ended(job, job.messages, first, verdict, why)
         again = repair_messages(job.messages, first.raw, why)
+        hold.second()
         try:
             second = self._request(job, again, hold, leave)
-        except (SchemaRefused, Stopped) as error:
+        except SchemaRefused as error:
+            said, sent = f"No repair: {error}", error.requests
+            second = Reply(JudgeStatus.API_ERROR, error=said, usage=error.usage, requests=sent)
+        except Stopped as error:
             second = Reply(JudgeStatus.API_ERROR, error=f"No repair: {error}", requests=0)
         verdict, why = self._verdict(second)
         both = replace(
@@ -131,7 +163,7 @@ class Asker:
         self, job: Job, messages: tuple[Message, ...], hold: Hold, stop: threading.Event
     ) -> Reply:
         """The endpoint's reply."""
-        one_more = self._worst_try(messages)
+        one_more = self._worst_try(messages, job.schema)
         return self._endpoint.ask(
             messages,
             job.schema,
@@ -183,11 +215,12 @@ class Asker:
             requests=reply.requests + earlier.requests,
             seconds=reply.seconds,
         )
-        return Asked(answered, reply.fatal)
+        return Asked(answered, reply.fatal, reply.passing)
 
-    def _worst_try(self, messages: tuple[Message, ...]) -> float:
+    def _worst_try(self, messages: tuple[Message, ...], schema: Mapping[str, Any] | None) -> float:
         """The most one request costs."""
-        return prices.cost(self._price, prices.prompt_tokens(messages), self._asking.max_tokens)
+        tokens = prices.prompt_tokens(messages) + prices.schema_tokens(schema)
+        return prices.cost(self._price, tokens, self._asking.max_tokens)
 
     def _priced(self, usage: Usage) -> Usage:
         tokens = usage.prompt_tokens, usage.completion_tokens

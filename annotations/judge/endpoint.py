@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from annotations.judge.pacing import Pace, Stopped
-from annotations.judge.prices import prompt_tokens
+from annotations.judge.prices import prompt_tokens, schema_tokens
 from annotations.judge.replies import BrokenReplyError, Reply, read_completion
 from annotations.judge.values import Asking, Usage
 from annotations.values import JudgeStatus
@@ -112,7 +112,7 @@ class Endpoint:
         """
         import openai  # noqa: PLC0415 (a second, and only for those who use an endpoint)
 
-        tries = _Tries(_worst(messages, asking))
+        tries = _Tries(_worst(messages, schema, asking))
         pace = pace or Pace(1)
         for number in range(1, self._attempts + 1):
             try:
@@ -155,8 +155,8 @@ class Endpoint:
                 raise
             self._limit_name = NEWER_LIMIT_NAME
             told = self._create(messages, schema, asking, NEWER_LIMIT_NAME)
-            return replace(read_completion(told, messages), requests=2)
-        return read_completion(told, messages)
+            return replace(read_completion(told, messages, schema), requests=2)
+        return read_completion(told, messages, schema)
 
     def _create(
         self,
@@ -219,10 +219,13 @@ class _Tries:
     lost: Usage = field(default_factory=Usage)
     """Of tries that were sent and brought no answer."""
     fault: ModelError | None = None
+    passing: bool = False
+    """Whether the last fault is one that passes."""
     started: float = field(default_factory=time.monotonic)
 
     def note(self, fault: Exception) -> bool:
         """Count a try that failed; whether it may have been charged."""
+        self.passing = _passing(fault)
         cause = type(fault.__cause__).__name__
         if _unanswered(fault) and cause in _UNSENT:
             return False
@@ -249,13 +252,14 @@ class _Tries:
             usage=self.lost,
             requests=self.requests,
             seconds=time.monotonic() - self.started,
+            passing=self.passing,
             fatal=self.fault if isinstance(self.fault, EndpointError) else None,
         )
 
 
-def _worst(messages: Sequence[Message], asking: Asking) -> Usage:
+def _worst(messages: Sequence[Message], schema: Mapping[str, Any] | None, asking: Asking) -> Usage:
     """What one request may use at most."""
-    return Usage(prompt_tokens(messages), asking.max_tokens)
+    return Usage(prompt_tokens(messages) + schema_tokens(schema), asking.max_tokens)
 
 
 def _unanswered(fault: Exception) -> bool:
@@ -263,6 +267,13 @@ def _unanswered(fault: Exception) -> bool:
     import openai  # noqa: PLC0415
 
     return isinstance(fault, openai.APIConnectionError | BrokenReplyError)
+
+
+def _passing(fault: Exception) -> bool:
+    """Whether it is the endpoint's own fault, or nobody's; any other is of this one request."""
+    status = getattr(fault, "status_code", None)
+    overload = status is not None and (status in (408, 429) or status >= 500)
+    return overload or _unanswered(fault)
 
 
 def _silent(fault: Exception) -> bool:

@@ -7,8 +7,10 @@ is a row without a score for each dimension it was asked about, its status sayin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pandas as pd
 from sqlalchemy import func
@@ -39,10 +41,10 @@ RATING_COLUMNS = (
     *_WHO,
     *("arm", "other_arm", "side", "dimension", "status", "score", "reply_words"),
     *_WHEN,
-    *("sample", "control", "arm_family", "rater_family"),
+    *("sample", "control", "arm_family", "rater_family", "scale"),
 )
 """`assignment` is the call. `arm` of a planted reply is `control:WORD`. In a study of pairs the
-stratum of a single reply is empty: it belongs to every pair its arm is in."""
+stratum of a single reply is empty: it belongs to every pair its arm is in. `scale` is as `1-5`."""
 
 PREFERENCE_COLUMNS = (
     *_WHO,
@@ -64,12 +66,17 @@ class RunView:
     """One judge over the study, and how far it came."""
 
     rater: str
+    """Under this name its answers stand in the tables."""
+    run: str
+    """The name of the run itself: another one where it goes on with an earlier run's judge."""
     protocol: str
     version: int
     protocol_hash: str
     model: str
     endpoint: str
     asking: Mapping[str, object]
+    scale: str
+    """Lowest and highest score, as `1-5`; empty for pairs."""
     samples: int
     with_reference: bool
     controls: tuple[str, ...]
@@ -104,12 +111,22 @@ def judge_frames(store: Store, slug: str) -> JudgeFrames:
             .order_by(col(JudgeRun.created_at), col(JudgeRun.id))
         ).all()
         reader = _Reader(session, study) if runs else None
-        ratings, preferences, views = [], [], []
-        for run in runs if reader is not None else ():
+        ratings: list[dict[str, object]] = []
+        preferences: list[dict[str, object]] = []
+        views: list[RunView] = []
+        judges: list[_Judge] = []
+        scales: dict[str, str] = {}
+        for run in runs:
             calls = _calls(session, run)
-            ratings += [row for call in calls for row in reader.ratings(run, call)]
-            preferences += [row for call in calls for row in reader.preferences(run, call)]
-            views.append(_view(session, run, calls))
+            judge = _join(judges, run, calls)
+            scales[run.id] = _scale(session, run)
+            views.append(_view(session, run, judge.rater, scales[run.id], calls))
+        answers = [(judge.rater, *pair) for judge in judges for pair in judge.kept.values()]
+        if reader is not None:
+            for rater, run, call in answers:
+                rows = reader.ratings(rater, run, call)
+                ratings += [row | {"scale": scales[run.id]} for row in rows]
+                preferences += reader.preferences(rater, run, call)
         return JudgeFrames(
             _frame(ratings, RATING_COLUMNS), _frame(preferences, PREFERENCE_COLUMNS), tuple(views)
         )
@@ -122,6 +139,8 @@ class _Call:
     """What the tables need of a call; its prompt and raw reply can be long."""
 
     id: str
+    place: str
+    key: str
     task_id: str
     assignment_id: str | None
     candidates: list[dict[str, str]]
@@ -129,6 +148,48 @@ class _Call:
     status: JudgeStatus
     seconds: float
     created_at: object
+
+
+@dataclass
+class _Judge:
+    """All runs that put the same questions to the same model in the same way.
+
+    A second run (with more samples, or controls) has what it shares with the first from there, so
+    each answer counts once; as two raters they would seem to agree in everything.
+    """
+
+    rater: str
+    """The name of the first run."""
+    asked: str
+    with_reference: bool
+    kept: dict[str, tuple[JudgeRun, _Call]] = field(default_factory=dict)
+    """The answer at each place."""
+
+    def is_asked_by(self, asked: str, run: JudgeRun, calls: Sequence[_Call]) -> bool:
+        """Whether a run is of this judge.
+
+        The settings about references matter only when they change a prompt.
+        """
+        if asked != self.asked:
+            return False
+        shared = [call for call in calls if call.place in self.kept]
+        return run.with_reference == self.with_reference or (
+            bool(shared) and all(call.key == self.kept[call.place][1].key for call in shared)
+        )
+
+
+def _join(judges: list[_Judge], run: JudgeRun, calls: Sequence[_Call]) -> _Judge:
+    """The judge of a run, with the run's answers; a new one is put into the list."""
+    asked = json.dumps([run.protocol_hash, run.model, run.endpoint, run.asking], sort_keys=True)
+    judge = next((one for one in judges if one.is_asked_by(asked, run, calls)), None)
+    if judge is None:
+        judge = _Judge(run.rater_id, asked, run.with_reference)
+        judges.append(judge)
+    for call in calls:
+        known = judge.kept.get(call.place)
+        if known is None or known[1].status is JudgeStatus.API_ERROR:
+            judge.kept[call.place] = run, call
+    return judge
 
 
 def _calls(session: Session, run: JudgeRun) -> list[_Call]:
@@ -149,16 +210,37 @@ def _calls(session: Session, run: JudgeRun) -> list[_Call]:
     return [_Call(*row) for row in session.execute(query)]
 
 
-def _view(session: Session, run: JudgeRun, calls: list[_Call]) -> RunView:
+_ASKED_SCALE = re.compile(r"<whole number from (\d+) to (\d+)>")
+"""As `annotations.judge.prompts` writes it."""
+
+
+def _scale(session: Session, run: JudgeRun) -> str:
+    """The scale of a run as its prompts say it: the file of a protocol need not be there any more.
+
+    Prompts about chats that were taken back are empty, so more than one is looked at.
+    """
+    if not run.dimensions:
+        return ""
+    messages = select(JudgeCall.messages).where(JudgeCall.run_id == run.id)
+    for sent in session.exec(messages.order_by(col(JudgeCall.id)).limit(20)):
+        said = [pair for one in sent for pair in _ASKED_SCALE.findall(one["content"])]
+        if said:
+            return "-".join(said[-1])
+    return ""
+
+
+def _view(session: Session, run: JudgeRun, rater: str, scale: str, calls: list[_Call]) -> RunView:
     cost = session.exec(select(func.sum(JudgeCall.cost)).where(JudgeCall.run_id == run.id)).one()
     return RunView(
-        rater=run.rater_id,
+        rater=rater,
+        run=run.rater_id,
         protocol=run.protocol,
         version=run.protocol_version,
         protocol_hash=run.protocol_hash,
         model=run.model,
         endpoint=run.endpoint,
         asking=run.asking,
+        scale=scale,
         samples=run.samples,
         with_reference=run.with_reference,
         controls=tuple(run.controls),
@@ -203,13 +285,13 @@ class _Reader:
         self._specs = specs
         self._order = {arm.id: place for place, arm in enumerate(arms)}
 
-    def ratings(self, run: JudgeRun, call: _Call) -> Iterator[dict[str, object]]:
+    def ratings(self, rater: str, run: JudgeRun, call: _Call) -> Iterator[dict[str, object]]:
         """The scores of a call about one reply, or why there are none."""
         if len(call.candidates) != 1:
             return
         (shown,) = call.candidates
         arm, words = self._arm(shown), self._words(shown)
-        common = self._common(run, call) | {
+        common = self._common(rater, run, call) | {
             "arm": arm,
             "reply_words": words,
             "control": shown.get("control", ""),
@@ -229,13 +311,13 @@ class _Reader:
             for dimension in run.dimensions:
                 yield common | {"dimension": dimension, "status": call.status.value}
 
-    def preferences(self, run: JudgeRun, call: _Call) -> Iterator[dict[str, object]]:
+    def preferences(self, rater: str, run: JudgeRun, call: _Call) -> Iterator[dict[str, object]]:
         """What a call about a pair preferred, aspect by aspect."""
         if len(call.candidates) != 2:
             return
         named = {self._arm(shown): shown for shown in call.candidates}
         first, second = sorted(named, key=lambda arm: (self._order.get(arm, -1), arm != GOLD_ARM))
-        common = self._common(run, call) | {
+        common = self._common(rater, run, call) | {
             "arm_a": first,
             "arm_b": second,
             "side_a": 1 if next(iter(named)) == first else 2,
@@ -253,13 +335,13 @@ class _Reader:
             return f"control:{pick.preferred_control.value}"
         return self._replies[pick.preferred_reply_id or ""].arm
 
-    def _common(self, run: JudgeRun, call: _Call) -> dict[str, object]:
+    def _common(self, rater: str, run: JudgeRun, call: _Call) -> dict[str, object]:
         task, item = self._tasks[call.task_id]
         if call.assignment_id is not None:
             item = chat_item(item, self._people[call.assignment_id])
         return {
             "study": self._study.row.slug,
-            "rater": run.rater_id,
+            "rater": rater,
             "rater_kind": RaterKind.JUDGE.value,
             "kind": AssignmentKind.MAIN.value,
             "item": item,

@@ -104,7 +104,23 @@ def carry_out(
     watch: Callable[[State], None],
     say: Callable[[str], None],
 ) -> Summary:
-    """Begin the run or go on with it; see `annotations.judge.run.judge`."""
+    """Begin the run or go on with it, alone; see `annotations.judge.run.judge`.
+
+    Raises:
+        BadInput: another process is asking for the same run.
+    """
+    with prepared.ledger.alone(prepared.spec):
+        return _asked(prepared, stop, cut, watch, say)
+
+
+def _asked(
+    prepared: Prepared,
+    stop: threading.Event,
+    cut: threading.Event,
+    watch: Callable[[State], None],
+    say: Callable[[str], None],
+) -> Summary:
+    """Ask what the run has no answer to."""
     job, ledger = prepared.job, prepared.ledger
     run = ledger.open_run(prepared.spec)
     done = judge(

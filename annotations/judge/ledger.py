@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
-from sqlalchemy import func
+from filelock import FileLock, Timeout
+from sqlalchemy import Engine, func, text
 from sqlmodel import Session, col, select
 
 from annotations.columns import utc_now
+from annotations.database import explained
 from annotations.judge.controls import load_controls
 from annotations.judge.protocol import Protocol
 from annotations.judge.rows import (
@@ -35,6 +39,7 @@ from annotations.studies.stored import find_study
 from annotations.studies.values import StudyStatus
 from annotations.transactions import Transactions
 from annotations.values import JudgeStatus
+from esc_demo.errors import BadInput, StorageError
 
 __all__ = ["Ledger", "Run", "RunSpec", "place_of"]
 
@@ -71,8 +76,10 @@ class RunSpec:
             "control_texts": load_controls().content_hash if self.controls else "",
             "with_reference": self.with_reference,
         }
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        if self.controls and self.with_reference and self.protocol.reference == "optional":
+            content["planted_with_reference"] = False  # earlier versions showed it
+        told = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(told.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -94,6 +101,26 @@ class Ledger:
     def __init__(self, store: Store) -> None:
         """In the database of `store`."""
         self._database = Transactions(store.engine)
+
+    @contextmanager
+    def alone(self, spec: RunSpec) -> Iterator[None]:
+        """Keep all others, of this process too, from asking for the same run.
+
+        Raises:
+            BadInput: another is asking; the text names the run and says how to go on.
+            StorageError: the database cannot be read, or no lock can lie beside it.
+        """
+        engine = self._database.engine
+        locked = _file_held if engine.dialect.name == "sqlite" else _session_held
+        with locked(engine, f"{spec.slug}-{spec.content_hash}") as held:
+            if not held:
+                raise BadInput(
+                    f"Another process is asking for this run: {spec.protocol.name} and"
+                    f" {spec.model} over the study {spec.slug} (settings"
+                    f" {spec.content_hash[:8]}). Wait until it has ended, or stop it; the same"
+                    " command then goes on and asks only what is missing."
+                )
+            yield
 
     def find_run(self, spec: RunSpec) -> Run | None:
         """The run with these settings, if it was ever begun; nothing is written.
@@ -131,6 +158,13 @@ class Ledger:
         """The places that have an answer; those at which the endpoint failed are not among them."""
         query = select(JudgeCall.place).where(
             JudgeCall.run_id == run.id, JudgeCall.status != JudgeStatus.API_ERROR
+        )
+        return self._database.read(lambda session: set(session.exec(query)))
+
+    def failed(self, run: Run) -> set[str]:
+        """The places at which the endpoint failed at least once."""
+        query = select(JudgeCall.place).where(
+            JudgeCall.run_id == run.id, JudgeCall.status == JudgeStatus.API_ERROR
         )
         return self._database.read(lambda session: set(session.exec(query)))
 
@@ -229,6 +263,45 @@ class Ledger:
             session.get_one(JudgeRun, run.id).finished_at = utc_now()
 
         self._database.write(work)
+
+
+@contextmanager
+def _file_held(engine: Engine, name: str) -> Iterator[bool]:
+    """A locked file beside the database's; the system lets go of it when the process ends."""
+    with explained(engine.url), engine.connect() as connection:
+        query = text("SELECT file FROM pragma_database_list WHERE name = 'main'")
+        file = Path(connection.execute(query).scalar_one())
+    digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+    lock = FileLock(file.with_name(f".{file.name}.judge-{digest}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    except OSError as error:
+        raise StorageError(
+            f"The lock {lock.lock_file} cannot be made: {error.strerror}. Make its folder writable."
+        ) from error
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _session_held(engine: Engine, name: str) -> Iterator[bool]:
+    """A lock of the server that lasts as long as the connection that took it."""
+    digest = hashlib.sha256(name.encode()).digest()
+    key = {"key": int.from_bytes(digest[:8], "big", signed=True)}
+    with explained(engine.url):
+        connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+    try:
+        with explained(engine.url):
+            held = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), key).scalar_one()
+        yield bool(held)
+    finally:
+        connection.invalidate()  # ends it, and the lock with it, be it whole or broken
+        connection.close()
 
 
 def _found(session: Session, spec: RunSpec) -> Run | None:

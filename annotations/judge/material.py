@@ -3,11 +3,14 @@
 Only the texts of a `Question` ever reach a prompt; the names of arms stay beside them, for the
 ledger. Of a written study each arm's reply to an item is asked about once, even where people met
 it in several pairs; pairs are asked about in both orders.
+
+Beside planted replies no reference is shown: the gold one is that reference, and whoever sees it
+need only compare the words.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -52,8 +55,9 @@ def questions(
     """Everything to be asked: all of the first sample, then all of the next.
 
     `limit` keeps the first items (in live mode the first pairs of chats) with all that belongs to
-    them. Practice and gold items are not asked about. A chat is one question whose history is the
-    whole chat and whose candidate has no text of its own.
+    them, and changes nothing of what is asked about these. Practice and gold items are not asked
+    about. A chat is one question whose history is the whole chat and whose candidate has no text
+    of its own.
 
     Raises:
         StudyError: 404, no such study.
@@ -75,8 +79,9 @@ def questions(
         if study.definition.mode is StudyMode.LIVE:
             _refuse_live(protocol, kinds)
             return list(_of_chats(session, study, limit))
-        items = _items(session, study, limit)
-        return list(_of_items(study, items, protocol, kinds, with_reference))
+        items = _items(session, study)
+        planted = _planted_texts(study, items, kinds)
+        return list(_of_items(study, items[:limit], protocol, planted, with_reference))
 
     once = Transactions(store.engine).read(work)
     return [replace(question, sample=number) for number in range(samples) for question in once]
@@ -104,12 +109,11 @@ class _Item:
         return next(task.id for task in self.tasks if set(arms) <= set(arms_of(task)))
 
 
-def _items(session: Session, study: Opened, limit: int | None) -> list[_Item]:
+def _items(session: Session, study: Opened) -> list[_Item]:
     query = (
         select(StudyItem)
         .where(StudyItem.study_id == study.row.id, StudyItem.kind == AssignmentKind.MAIN)
         .order_by(col(StudyItem.position))
-        .limit(limit)
     )
     rows = session.exec(query).all()
     tasks: dict[str, list[StudyTask]] = {row.id: [] for row in rows}
@@ -123,29 +127,38 @@ def _items(session: Session, study: Opened, limit: int | None) -> list[_Item]:
     return [_Item(row, tuple(tasks[row.id]), replies[row.id]) for row in rows]
 
 
+def _planted_texts(
+    study: Opened, items: Sequence[_Item], controls: Sequence[Control]
+) -> dict[Control, dict[str, str]]:
+    """The planted replies by kind and item; `items` are all, a random reply may be of any."""
+    references = {item.row.key: item.reference for item in items if item.reference}
+    return {
+        kind: {
+            item.row.key: text
+            for item in items
+            if (text := control_text(kind, item.row.key, references, study.row.seed))
+        }
+        for kind in controls
+    }
+
+
 def _of_items(
     study: Opened,
     items: Sequence[_Item],
     protocol: Protocol,
-    controls: Sequence[Control],
+    texts: Mapping[Control, Mapping[str, str]],
     with_reference: bool,
 ) -> Iterator[Question]:
-    references = {item.row.key: item.reference for item in items if item.reference}
     if protocol.reference == "required":
         _refuse_without(protocol, items)
-    texts = {
-        item.row.key: {
-            kind: text
-            for kind in controls
-            if (text := control_text(kind, item.row.key, references, study.row.seed))
-        }
-        for item in items
-    }
-    _refuse_vain(protocol, controls, [kind for found in texts.values() for kind in found])
+    had = [kind for kind, found in texts.items() if any(item.row.key in found for item in items)]
+    _refuse_vain(protocol, tuple(texts), had)
     shows_reference = with_reference and protocol.reference != "none"
     for item in items:
         planted = {
-            kind: Candidate(text, control=kind) for kind, text in texts[item.row.key].items()
+            kind: Candidate(found[item.row.key], control=kind)
+            for kind, found in texts.items()
+            if item.row.key in found
         }
         for task, shown in (*_arms(study, item, protocol), *_planted(item, planted, protocol)):
             yield Question(
@@ -153,7 +166,7 @@ def _of_items(
                 item=item.row.key,
                 situation=item.row.situation,
                 history=turns_of(item.row.history),
-                reference=item.reference if shows_reference else "",
+                reference=item.reference if shows_reference and _bears(protocol, shown) else "",
                 shown=shown,
             )
 
@@ -190,6 +203,11 @@ def _planted(item: _Item, planted: dict[Control, Candidate], protocol: Protocol)
     for kind, candidate in planted.items():
         if gold is not None and kind is not Control.GOLD:
             yield from _both_orders(task, gold, candidate)
+
+
+def _bears(protocol: Protocol, shown: Sequence[Candidate]) -> bool:
+    """Whether the reference may stand beside what is shown; where it must, it does."""
+    return protocol.reference == "required" or all(one.control is None for one in shown)
 
 
 def _both_orders(task: str, first: Candidate, second: Candidate) -> Iterator[Shown]:

@@ -7,9 +7,10 @@ this machine costs nothing.
 from __future__ import annotations
 
 import ipaddress
+import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -130,6 +131,13 @@ def prompt_tokens(messages: Iterable[Message]) -> int:
         else:
             total += sum(_TOKENS_BY_BYTES[_utf8_length(char)] for char in message.content)
     return math.ceil(total)
+
+
+def schema_tokens(schema: Mapping[str, object] | None) -> int:
+    """How many tokens a JSON schema adds to a prompt: endpoints count it as one more message."""
+    if schema is None:
+        return 0
+    return prompt_tokens([Message("system", json.dumps(schema, ensure_ascii=False))])
 
 
 def estimate(price: Price, prompts: Iterable[tuple[Message, ...]], completion_tokens: int) -> Usage:

@@ -45,11 +45,27 @@ class Hold:
         """Made by `Purse.hold`."""
         self._purse = purse
         self._amount = amount
+        self._again = False
+
+    @property
+    def amount(self) -> float:
+        """What is set aside, in US dollars."""
+        return self._amount
+
+    @property
+    def again(self) -> bool:
+        """Whether more than a first request may have been sent."""
+        return self._again
+
+    def second(self) -> None:
+        """Note that a request after the first is about to be sent."""
+        self._again = True
 
     def more(self, amount: float) -> bool:
         """Set more aside, for a request that has to be repeated; whether the cap allows it."""
         allowed = self._purse._set_aside(amount)
         self._amount += amount if allowed else 0.0
+        self._again = self._again or allowed
         return allowed
 
     def settle(self, cost: float) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from annotations.judge.prices import prompt_tokens
+from annotations.judge.prices import prompt_tokens, schema_tokens
 from annotations.judge.values import Usage
 from annotations.values import JudgeStatus
 from esc_demo.dialogue import Message
@@ -30,11 +30,15 @@ class Reply:
     seconds: float = 0.0
     cut: bool = False
     """Whether `max_tokens` ended it."""
+    passing: bool = False
+    """Whether what failed is the endpoint and not this request, and may be well again later."""
     fatal: EndpointError | None = None
     """Set when no other question would fare better: wrong key or name, or nothing to spend."""
 
 
-def read_completion(told: object, messages: Sequence[Message]) -> Reply:
+def read_completion(
+    told: object, messages: Sequence[Message], schema: Mapping[str, object] | None = None
+) -> Reply:
     """The answer in `told`, the body as the client parsed it, unchecked, and be it a web page.
 
     Raises:
@@ -49,7 +53,7 @@ def read_completion(told: object, messages: Sequence[Message]) -> Reply:
     refusal = str(getattr(message, "refusal", None) or "")
     used = getattr(told, "usage", None)
     usage = Usage(
-        _told(used, "prompt_tokens", prompt_tokens(messages)),
+        _told(used, "prompt_tokens", prompt_tokens(messages) + schema_tokens(schema)),
         _told(used, "completion_tokens", prompt_tokens([Message("assistant", refusal or raw)])),
     )
     ended = getattr(first, "finish_reason", None)

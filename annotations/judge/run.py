@@ -23,9 +23,10 @@ from annotations.judge.protocol import Protocol
 from annotations.judge.purse import Hold, Purse
 from annotations.judge.values import Answered, Asking, Question
 from annotations.values import JudgeStatus
+from esc_demo.errors import StorageError
 
 GIVE_UP_AFTER = 8
-"""Failed calls in a row after which the fault is taken to be the endpoint's."""
+"""Calls in a row that failed by a fault that passes, after which it is taken to stay a while."""
 
 GRACE_S = 20.0
 """How long requests under way may go on after a stop; their answers are paid for."""
@@ -71,7 +72,8 @@ def judge(
 
     Raises:
         EndpointError: wrong key or name, or nothing to spend; what was answered is stored.
-        StorageError: the database cannot be written.
+        StorageError: the database cannot be written. What was under way is waited for and stored
+            where it still can be.
     """
     pace = Pace(concurrency)
     asker = Asker(protocol, endpoint, asking, price, pace)
@@ -87,6 +89,16 @@ class _Running:
     job: Job
     hold: Hold
     followers: list[Question] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What is to be stored about one question."""
+
+    question: Question
+    key: str
+    answered: Answered
+    cached: bool
 
 
 class _Loop:
@@ -105,15 +117,18 @@ class _Loop:
         """Find out what is left to ask."""
         self._ledger, self._run, self._outside = ledger, run, outside
         self._asker, self._pace, self._purse = asker, pace, purse
-        answered = ledger.answered(run)
+        answered, failed = ledger.answered(run), ledger.failed(run)
         self._total = len(questions)
-        self._waiting = deque(one for one in questions if place_of(one) not in answered)
+        missing = [one for one in questions if place_of(one) not in answered]
+        missing.sort(key=lambda one: place_of(one) in failed)  # what may fail again comes last
+        self._waiting = deque(missing)
         self._running: dict[str, _Running] = {}
         self._results: queue.SimpleQueue[tuple[str, Asked | Exception]] = queue.SimpleQueue()
         self._halt = threading.Event()  # nothing more is sent, except to repair what was paid for
         self._leave = threading.Event()  # nothing more is sent
         self._failed = self._in_a_row = 0
         self._fatal: Exception | None = None
+        self._unstored: list[_Record] = []
         self._told_at = 0.0
         self._told: State | None = None
         self._summary = Summary(Ending.COMPLETE, self._state())
@@ -123,27 +138,36 @@ class _Loop:
 
         Raises:
             EndpointError: what makes all further asking useless.
+            StorageError: the database failed.
         """
         until = float("inf")
         try:
-            self._hand_out()
+            self._guarded(self._hand_out)
             while self._running:
-                self._tell()
+                self._guarded(self._tell)
                 self._take()
                 if self._halted():
                     self._halt.set()
                     until = min(until, time.monotonic() + grace_s)
                 if self._outside.cut.is_set() or time.monotonic() > until:
                     self._break_off()
-                self._hand_out()
+                self._guarded(self._hand_out)
         finally:
             self._halt.set()
             self._leave.set()
+        self._store_rest()
         if self._fatal is not None:
             raise self._fatal
         state = self._state()
         self._outside.watch(state)
         return replace(self._summary, ending=self._ending(), state=state)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """A database that fails ends the asking, but not before what is under way has ended."""
+        try:
+            work()
+        except StorageError as error:
+            self._fatal = self._fatal or error
 
     def _halted(self) -> bool:
         """Whether nothing more is to be asked."""
@@ -195,7 +219,10 @@ class _Loop:
         if isinstance(result, Asked):
             self._keep(ended, result)
             return True
-        ended.hold.settle(0.0)
+        if isinstance(result, SchemaRefused):
+            self._keep_refused(ended, result)
+        else:
+            ended.hold.settle(0.0)
         self._again([ended.job.question, *ended.followers])
         if isinstance(result, SchemaRefused):
             if self._asker.fall_back(ended.job, result):
@@ -207,6 +234,22 @@ class _Loop:
             self._fatal = self._fatal or result
         return True
 
+    def _keep_refused(self, ended: _Running, refused: SchemaRefused) -> None:
+        """Book the tokens that were spent before the endpoint refused the schema."""
+        asked = self._asker.refused_at(ended.job, refused)
+        ended.hold.settle(0.0 if asked is None else asked.usage.cost)
+        if asked is not None:
+            self._count(asked)
+            self._record(_Record(ended.job.question, ended.job.key, asked, False))
+
+    def _count(self, answered: Answered) -> None:
+        """What this process has sent and used."""
+        self._summary = replace(
+            self._summary,
+            requests=self._summary.requests + answered.requests,
+            usage=self._summary.usage + answered.usage,
+        )
+
     def _keep(self, ended: _Running, asked: Asked) -> None:
         """Store what was asked."""
         answered = asked.answered
@@ -215,16 +258,12 @@ class _Loop:
         if asked.fatal and not answered.usage.completion_tokens:  # a wrong key is no call
             self._again([ended.job.question, *ended.followers])
             return
-        self._summary = replace(
-            self._summary,
-            asked=self._summary.asked + 1,
-            requests=self._summary.requests + answered.requests,
-            usage=self._summary.usage + answered.usage,
-        )
-        self._ledger.record(self._run, ended.job.question, ended.job.key, answered, cached=False)
+        self._count(answered)
+        self._summary = replace(self._summary, asked=self._summary.asked + 1)
+        self._record(_Record(ended.job.question, ended.job.key, answered, False))
         if answered.status is JudgeStatus.API_ERROR:
             self._failed += 1
-            self._in_a_row += 1
+            self._in_a_row += asked.passing
             self._summary = replace(self._summary, error=answered.error)
             self._again(ended.followers)
         else:
@@ -234,8 +273,24 @@ class _Loop:
     def _store(self, job: Job, questions: Sequence[Question], answered: Answered) -> None:
         """Store an answer that was not asked for anew."""
         for question in questions:
-            self._ledger.record(self._run, question, job.key, answered, cached=True)
+            self._record(_Record(question, job.key, answered, True))
             self._summary = replace(self._summary, cached=self._summary.cached + 1)
+
+    def _record(self, one: _Record) -> None:
+        """Store it; where the database fails, keep it for `_store_rest` and ask nothing more."""
+        try:
+            self._ledger.record(self._run, one.question, one.key, one.answered, cached=one.cached)
+        except StorageError as error:
+            self._fatal = self._fatal or error
+            self._unstored.append(one)
+
+    def _store_rest(self) -> None:
+        """Try once more what could not be stored, and say what was lost."""
+        tried, self._unstored = self._unstored, []
+        for one in tried:
+            self._record(one)
+        if lost := sum(not one.cached for one in self._unstored):
+            self._outside.say(f"{lost} calls could not be stored and will be asked again.")
 
     def _again(self, questions: Sequence[Question]) -> None:
         """Put questions back in front."""
@@ -246,14 +301,14 @@ class _Loop:
         self._halt.set()
         self._leave.set()
         until = time.monotonic() + _LAST_S
-        while self._running and time.monotonic() < until:
-            self._take()
+        while self._running and (self._take() or time.monotonic() < until):
+            pass  # what is there already is taken, however long storing it takes
         for ended in list(self._running.values()):
             lost = Answered(
                 JudgeStatus.API_ERROR,
                 ended.job.messages,
                 error="Broken off under way; it may have been charged.",
-                usage=self._asker.lost(ended.job),
+                usage=self._asker.lost(ended.job, ended.hold),
             )
             self._keep(ended, Asked(lost))
         self._running.clear()

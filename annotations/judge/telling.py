@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from annotations.judge.forecast import Forecast
 from annotations.judge.job import Prepared
+from annotations.judge.ledger import RunSpec
 from annotations.judge.progress import Ending, State, Summary
 from annotations.judge.values import Control
 from annotations.values import JudgeStatus
@@ -33,11 +34,8 @@ def forecast_lines(prepared: Prepared) -> list[str]:
         f"{plan.total:,} questions: {plan.answered:,} are answered in this run, {plan.cached:,} are"
         f" known from equal ones, {asked:,} to ask.",
     ]
-    if Control.GOLD in spec.controls and spec.with_reference and spec.protocol.reference != "none":
-        lines.append(
-            "The planted gold reply is the reference that this protocol shows, so a judge need only"
-            " compare the words: --without-reference makes it a test."
-        )
+    if remark := _of_planted(spec):
+        lines.append(remark)
     if not asked:
         return lines
     lines.append(
@@ -57,6 +55,23 @@ def forecast_lines(prepared: Prepared) -> list[str]:
         enough = "" if plan.spent + plan.worst <= cap else " It may end the run before its end."
         lines.append(f"Cap: {dollars(cap)}, of which {dollars(plan.spent)} is spent.{enough}")
     return lines
+
+
+def _of_planted(spec: RunSpec) -> str:
+    """Whether the reference is shown beside planted replies, where it is shown at all."""
+    if not spec.controls or not spec.with_reference or spec.protocol.reference == "none":
+        return ""
+    if spec.protocol.reference == "optional":
+        return (
+            "Beside planted replies no reference is shown, since the gold one is that reference;"
+            " beside the arms' replies it is."
+        )
+    if Control.GOLD not in spec.controls:
+        return ""
+    return (
+        "This protocol needs a reference, and the planted gold reply is that reference: that a"
+        " judge prefers it says little, since it need only compare the words."
+    )
 
 
 def prompt_lines(plan: Forecast) -> Iterator[str]:

@@ -25,7 +25,11 @@ class Target(StrEnum):
 
 
 class Control(StrEnum):
-    """A planted reply whose rank is known beforehand; none of them is an arm of a study."""
+    """A planted reply whose rank is known beforehand; none of them is an arm of a study.
+
+    Where a protocol may show the data's own reply, it does not beside a planted one: the gold
+    reply is the same text.
+    """
 
     GOLD = "gold"
     RANDOM = "random"

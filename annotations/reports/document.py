@@ -14,12 +14,17 @@ from annotations.reports.methods import methods, versions
 from annotations.reports.plots import Plot, plots
 from annotations.reports.table12 import table12
 from annotations.reports.tables import PValue, Table, tables
+from annotations.values import RaterKind
 
 EXPLORATORY = (
     "Exploratory: everything below was looked at without having been promised beforehand. With"
     " many comparisons some intervals miss the truth by chance."
 )
 NO_PLAN = "No plan was given, so no outcome counts as pre-registered: all results are exploratory."
+ONLY_JUDGES = (
+    "Only judges have answered. What a plan promises is about people's answers, so nothing here"
+    " counts as pre-registered: all results are exploratory."
+)
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,8 @@ class Document:
     title: str
     notes: tuple[str, ...]
     primary: Primary | None
+    label: str
+    """What the primary result counts as; without one, why there is none."""
     empty: bool
     main: Table | None
     plots: tuple[Plot, ...]
@@ -48,6 +55,7 @@ def make_document(analysis: Analysis, title: str, notes: tuple[str, ...] = ()) -
         title,
         tuple(said),
         analysis.primary,
+        _label(analysis),
         not analysis.kinds,
         table12(analysis),
         tuple(plots(analysis)),
@@ -55,6 +63,15 @@ def make_document(analysis: Analysis, title: str, notes: tuple[str, ...] = ()) -
         methods(analysis),
         versions(analysis),
     )
+
+
+def _label(analysis: Analysis) -> str:
+    """Pre-registered is the plan's outcome in the whole study only."""
+    if analysis.primary is None:
+        return NO_PLAN if analysis.of(RaterKind.HUMAN) else ONLY_JUDGES
+    if analysis.stratum:
+        return f"Exploratory (the planned comparison, but in the stratum {analysis.stratum} alone)"
+    return "Pre-registered"
 
 
 def primary_lines(one: Primary) -> tuple[str, str, tuple[str, ...]]:
@@ -107,11 +124,12 @@ def _primary_html(document: Document) -> str:
     if document.empty:
         return "<p>There are no answers yet.</p>"
     if document.primary is None:
-        return f"<p>{NO_PLAN}</p>"
+        return f"<p>{escape(document.label)}</p>"
     what, number, lines = primary_lines(document.primary)
     rest = "".join(f"<p>{escape(line)}</p>" for line in lines)
     return (
-        f'<div class="primary"><p class="label">Pre-registered</p><p>{escape(what)}</p>'
+        f'<div class="primary"><p class="label">{escape(document.label)}</p>'
+        f"<p>{escape(what)}</p>"
         f'<p class="result">{escape(number)}</p><p>{escape(document.primary.verdict)}</p>'
         f"{rest}</div>"
     )
@@ -148,10 +166,10 @@ def to_text(document: Document) -> str:
     if document.empty:
         parts.append("There are no answers yet.")
     elif document.primary is None:
-        parts.append(NO_PLAN)
+        parts.append(document.label)
     else:
         what, number, lines = primary_lines(document.primary)
-        parts += [f"Pre-registered: {what}", f"**{number}**", document.primary.verdict, *lines]
+        parts += [f"{document.label}: {what}", f"**{number}**", document.primary.verdict, *lines]
     if not document.empty:
         parts += ["## Scores", EXPLORATORY]
         if document.main:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from importlib import metadata
 
 from annotations.analysis.agreement import REPLICATES as AGREEMENT_REPLICATES
-from annotations.analysis.analyse import Analysis, KindResult, Size
+from annotations.analysis.analyse import Analysis, KindResult, Size, models_tried
 from annotations.analysis.bradley_terry import REPLICATES as STRENGTH_REPLICATES
 from annotations.analysis.calibration import REPLICATES as CALIBRATION_REPLICATES
 from annotations.analysis.differences import WITHIN_ITEM
+from annotations.analysis.tidy import scale_text
+from annotations.reports.tables import kind_title
 from annotations.values import RaterKind
 
 PACKAGES = ("esc-demo", "numpy", "scipy", "pandas")
@@ -21,7 +24,12 @@ def methods(analysis: Analysis) -> tuple[str, ...]:
         return ("Nothing has been answered yet, so nothing was computed.",)
     found = [" ".join(_sample(kind) for kind in analysis.kinds)]
     found.append(_intervals(analysis))
-    for part in (_comparisons(analysis), _agreement(analysis), _judge(analysis)):
+    for part in (
+        _comparisons(analysis),
+        _pooled(analysis),
+        _agreement(analysis),
+        _judge(analysis),
+    ):
         if part:
             found.append(part)
     return tuple(found)
@@ -36,10 +44,23 @@ def _sample(kind: KindResult) -> str:
     parts = []
     if size.ratings:
         gone = size.ratings - size.scored
-        parts.append(f"gave {size.ratings} ratings from 0 to 5, {gone} of them without a score")
+        scale = scale_text(one.dimension for one in kind.means)
+        parts.append(
+            f"gave {size.ratings} ratings on scales of {scale}, {gone} of them without a score"
+        )
     if size.preferences:
         parts.append(_compared(size))
     return f"{who[0].upper()}{who[1:]} {' and '.join(parts)}, on {size.items} items."
+
+
+def _pooled(analysis: Analysis) -> str:
+    """How several judges are put together."""
+    if not any(len(kind.means_of_each) > 1 for kind in analysis.kinds):
+        return ""
+    return (
+        "Tables of all judges take the judges as raters drawn from one kind, which unlike models"
+        " and protocols are not; the table of mean scores has each judge by itself."
+    )
 
 
 def _compared(size: Size) -> str:
@@ -73,8 +94,8 @@ def _comparisons(analysis: Analysis) -> str:
         if any(one.how == WITHIN_ITEM for one in found):
             pairing += " (or, where no rater saw both, an item's mean scores)"
         text.append(
-            f"Arms were compared by {pairing}, with Holm's (1979) correction over the"
-            f" {len(analysis.dimensions)} dimensions of each pair of arms."
+            f"Arms were compared by {pairing}, with Holm's (1979) correction over the dimensions"
+            f" of each pair of arms ({_corrected(analysis)})."
         )
     if any(kind.bradley_terry.strengths for kind in analysis.kinds):
         text.append(
@@ -83,14 +104,27 @@ def _comparisons(analysis: Analysis) -> str:
             f" {STRENGTH_REPLICATES} reweightings of items and raters (Owen and Eckles, 2012)."
             " 'Both bad' counts as a tie in it."
         )
-    tried = [model for kind in analysis.kinds for model in kind.mixed if model.effects]
-    if tried:
+    if tried := models_tried(analysis.kinds):
         fitted = sum(bool(model.spreads) for model in tried)
         text.append(
             f"A linear mixed-effects model with crossed random items and raters was tried for"
             f" {len(tried)} sets of ratings and converged for {fitted}."
         )
     return " ".join(text)
+
+
+def _corrected(analysis: Analysis) -> str:
+    """How many p values are in one correction, by kind of rater."""
+    found = []
+    for kind in analysis.kinds:
+        pairs = Counter(
+            (one.first, one.second) for one in kind.differences if one.difference.p is not None
+        )
+        if pairs:
+            least, most = min(pairs.values()), max(pairs.values())
+            count = f"{most}" if least == most else f"{least} to {most}"
+            found.append(f"{kind_title(kind).lower()}: {count}")
+    return "; ".join(found) or "none had a p value"
 
 
 def _agreement(analysis: Analysis) -> str:

@@ -13,9 +13,10 @@ from html import escape
 from annotations.analysis.analyse import Analysis
 from annotations.analysis.calibration import Calibration
 from annotations.analysis.estimate import Estimate
+from annotations.analysis.tidy import scale_of, without_scale
 from annotations.analysis.winrates import WinRate
 from annotations.reports.formats import cell_text, figure
-from annotations.reports.tables import PEOPLE, Percent, dimension_title
+from annotations.reports.tables import Percent, dimension_title, kind_title
 from annotations.values import HIGHEST_SCORE
 
 WIDTH, LEFT, RIGHT = 360, 128, 342
@@ -44,12 +45,12 @@ def plots(analysis: Analysis) -> Iterator[Plot]:
     yield from _differences(analysis)
     for kind in analysis.kinds:
         if kind.win_rates:
-            who = PEOPLE[kind.size.kind]
+            who = kind_title(kind)
             caption = f"{who}: which arm was preferred; the table has all intervals"
             yield Plot(caption, _wins(kind.win_rates, caption))
     yield from _distributions(analysis)
     marks = [
-        Mark(dimension_title(one.dimension), PEOPLE[kind.size.kind], one.alpha)
+        Mark(dimension_title(one.dimension), kind_title(kind), one.alpha)
         for kind in analysis.kinds
         for one in kind.agreement
         if one.alpha.value is not None
@@ -70,7 +71,7 @@ def _differences(analysis: Analysis) -> Iterator[Plot]:
     )
     for first, second in pairs:
         marks = [
-            Mark(dimension_title(one.dimension), PEOPLE[kind.size.kind], one.difference)
+            Mark(dimension_title(one.dimension), kind_title(kind), one.difference)
             for kind in analysis.kinds
             for one in kind.differences
             if (one.first, one.second) == (first, second)
@@ -169,13 +170,17 @@ def _distributions(analysis: Analysis) -> Iterator[Plot]:
             panels = [one for one in kind.means if one.dimension == dimension and one.mean.n]
             if not panels:
                 continue
-            who = PEOPLE[kind.size.kind]
-            caption = f"{who}, {dimension_title(dimension)}: share of each score by arm"
+            who = kind_title(kind)
+            low, high = scale_of(dimension)
+            title = dimension_title(without_scale(dimension))
+            caption = f"{who}, {title}: share of each score ({low}-{high}) by arm"
             parts, y = [], 4.0
             for one in panels:
                 parts.append(_text(6, y + 36, f"{one.arm} (n={one.mean.n})", "start"))
                 total = max(sum(one.counts), 1)
-                for score, count in enumerate(one.counts):
+                for score, count in enumerate(one.counts[: high + 1]):
+                    if score < low:
+                        continue
                     x = LEFT + 12 + score * 35
                     height = 46 * count / total
                     tip = f"<title>{score}: {count} of {total}</title>"
@@ -190,7 +195,7 @@ def _distributions(analysis: Analysis) -> Iterator[Plot]:
                 y += 66
             parts += [
                 _text(LEFT + 25 + score * 35, y + 4, str(score), "middle")
-                for score in range(HIGHEST_SCORE + 1)
+                for score in range(low, high + 1)
             ]
             yield Plot(f"{caption} (numbers are percent)", _svg(caption, y + 10, parts))
 

@@ -120,8 +120,9 @@ def _about(run: RunView) -> str:
     asked = ", ".join(f"{name} {value}" for name, value in run.asking.items())
     ended = ", ".join(f"{n:,} {status.value}" for status, n in run.counts.items() if n)
     planted = f", planted controls {', '.join(run.controls)}" if run.controls else ""
+    again = "" if run.run == run.rater else f" (asked again as {run.run}; same answers count once)"
     return (
-        f"Judge {run.rater}: protocol {run.protocol} version {run.version} (hash"
+        f"Judge {run.rater}{again}: protocol {run.protocol} version {run.version} (hash"
         f" {run.protocol_hash[:12]}), model {run.model} at {run.endpoint}, {asked}, samples"
         f" {run.samples}, references {'shown' if run.with_reference else 'not shown'}{planted}."
         f" Answers: {ended or 'none yet'}; cost {run.cost:.2f} USD."

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from annotations.analysis.analyse import Analysis
 from annotations.analysis.differences import ArmMean
 from annotations.analysis.estimate import Estimate, missing_estimate
+from annotations.analysis.tidy import scale_text
 from annotations.reports.formats import figure, latex
 from annotations.reports.tables import PEOPLE, Cell, Table, dimension_title
+from annotations.values import RaterKind
 
-CAPTION = "Mean scores (0-5) by people and by the judge, in the layout of Table 12"
+_WHO = {RaterKind.HUMAN: "people", RaterKind.JUDGE: "the judge"}
 
 
 @dataclass(frozen=True)
 class Column:
-    """A criterion as judged by one kind of rater."""
+    """A criterion as judged by people, or by one judge."""
 
     group: str
     dimension: str
@@ -25,22 +27,39 @@ class Column:
 
 
 def columns(analysis: Analysis) -> tuple[Column, ...]:
-    """People's columns, then the judge's."""
+    """People's columns, then those of each judge: unlike judges have no mean in common."""
     found = []
-    for kind in analysis.kinds:
-        means = {(one.arm, one.dimension): one.mean for one in kind.means}
+    for group, raw in _groups(analysis):
+        means = {(one.arm, one.dimension): one.mean for one in raw}
         found += [
             Column(
-                PEOPLE[kind.size.kind],
+                group,
                 dimension,
                 tuple(
                     means.get((arm, dimension), missing_estimate("no answers"))
                     for arm in analysis.arms
                 ),
             )
-            for dimension in _rated(kind.means)
+            for dimension in _rated(raw)
         ]
     return tuple(found)
+
+
+def _groups(analysis: Analysis) -> Iterator[tuple[str, Sequence[ArmMean]]]:
+    """Whose means stand together; a judge has its name where there are several."""
+    for kind in analysis.kinds:
+        if len(kind.means_of_each) > 1:
+            yield from ((f"Judge {name}", means) for name, means in kind.means_of_each)
+        else:
+            yield PEOPLE[kind.size.kind], kind.means
+
+
+def caption(analysis: Analysis) -> str:
+    """What the table shows, by whom and on which scales."""
+    rated = [kind for kind in analysis.kinds if kind.means]
+    scale = scale_text(one.dimension for kind in rated for one in kind.means)
+    who = ["each judge" if len(kind.means_of_each) > 1 else _WHO[kind.size.kind] for kind in rated]
+    return f"Mean scores ({scale}) by {' and by '.join(who)}, in the layout of Table 12"
 
 
 def _rated(means: Sequence[ArmMean]) -> list[str]:
@@ -56,7 +75,7 @@ def table12(analysis: Analysis) -> Table | None:
     rows: tuple[tuple[Cell, ...], ...] = tuple(
         (arm, *(one.cells[at] for one in all_columns)) for at, arm in enumerate(analysis.arms)
     )
-    return Table("table12", CAPTION, ("System", *heads), rows)
+    return Table("table12", caption(analysis), ("System", *heads), rows)
 
 
 def table12_latex(analysis: Analysis) -> str:
@@ -90,7 +109,7 @@ def table12_latex(analysis: Analysis) -> str:
     lines += [
         r"\bottomrule",
         r"\end{tabular}",
-        rf"\caption{{{latex(CAPTION)}; 95\% intervals in brackets. Bold: highest mean,"
+        rf"\caption{{{latex(caption(analysis))}; 95\% intervals in brackets. Bold: highest mean,"
         r" underlined: second; neither is a claim of significance.}",
         r"\end{table*}",
     ]

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from annotations.analysis.analyse import Analysis, KindResult
 from annotations.analysis.estimate import Estimate
+from annotations.analysis.tidy import scale_text
+from annotations.analysis.winrates import WinRate
 from annotations.values import HIGHEST_SCORE, RaterKind
 
 PEOPLE = {RaterKind.HUMAN: "People", RaterKind.JUDGE: "Judge"}
@@ -45,6 +47,13 @@ class Table:
     note: str = ""
 
 
+def kind_title(kind: KindResult) -> str:
+    """Whose results these are; several judges are not called one."""
+    if kind.size.kind is RaterKind.JUDGE and kind.size.raters > 1:
+        return "All judges"
+    return PEOPLE[kind.size.kind]
+
+
 def dimension_title(name: str) -> str:
     """A dimension as a heading."""
     return name.replace("_", " ").capitalize()
@@ -78,12 +87,25 @@ def _as_share(name: str, one: Estimate) -> Cell:
     return Percent(one) if shares and one.value is not None else one
 
 
+_WIN_HEADS = ("Win", "Tie", "Both bad", "Loss", "Win + ½ tie", "p", "Left won")
+_WIN_NOTE = (
+    "Win and loss are the first arm's. p is against one half. 'Left won' is of decided ones."
+)
+
+
+def _win_cells(one: WinRate) -> tuple[Cell, ...]:
+    """One comparison under `_WIN_HEADS`."""
+    shares = (one.win, one.tie, one.both_bad, one.loss, one.score)
+    return (*map(Percent, shares), PValue(one.score.p), Percent(one.left))
+
+
 def _of_kind(kind: KindResult) -> Iterator[Table]:
     """The tables of people, or of judges."""
-    who, key = PEOPLE[kind.size.kind], kind.size.kind.value
+    who, key = kind_title(kind), kind.size.kind.value
+    scale = scale_text(one.dimension for one in kind.means)
     yield Table(
         f"{key}-means",
-        f"{who}: mean score (0-5) of each arm",
+        f"{who}: mean score ({scale}) of each arm",
         ("Arm", "Dimension", "Mean", *(str(point) for point in range(HIGHEST_SCORE + 1))),
         tuple((one.arm, one.dimension, one.mean, *one.counts) for one in kind.means),
         "The six columns on the right count how often each score was given.",
@@ -108,17 +130,20 @@ def _of_kind(kind: KindResult) -> Iterator[Table]:
     yield Table(
         f"{key}-wins",
         f"{who}: preferences",
-        ("Comparison", "Win", "Tie", "Both bad", "Loss", "Win + ½ tie", "p", "Left won"),
+        ("Comparison", *_WIN_HEADS),
+        tuple((f"{one.first} vs {one.second}", *_win_cells(one)) for one in kind.win_rates),
+        _WIN_NOTE,
+    )
+    yield Table(
+        f"{key}-aspects",
+        f"{who}: preferences by aspect (exploratory)",
+        ("Aspect", "Comparison", *_WIN_HEADS),
         tuple(
-            (
-                f"{one.first} vs {one.second}",
-                *(Percent(part) for part in (one.win, one.tie, one.both_bad, one.loss, one.score)),
-                PValue(one.score.p),
-                Percent(one.left),
-            )
-            for one in kind.win_rates
+            (one.aspect, f"{one.rate.first} vs {one.rate.second}", *_win_cells(one.rate))
+            for one in kind.aspects
         ),
-        "Win and loss are the first arm's. p is against one half. 'Left won' is of decided ones.",
+        f"{_WIN_NOTE} Two orders that disagree in an aspect are a tie in it; p is not corrected for"
+        " the number of aspects.",
     )
     strengths = kind.bradley_terry
     rows = [(f"strength of {arm}", one) for arm, one in strengths.strengths]
@@ -168,7 +193,8 @@ def _of_kind(kind: KindResult) -> Iterator[Table]:
             )
             for one in kind.bounds
         ),
-        "Worst: missing scores of the first arm are 0 and of the second 5; best: the reverse.",
+        "Worst: missing scores of the first arm are the lowest of the scale and of the second the"
+        " highest; best: the reverse.",
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from annotations.scales_study import StudyScales, load_study_scales
 from annotations.studies.definition import StudyDefinition
 from annotations.studies.items import items_from_runs, read_items
-from annotations.studies.normalise import give_aways, normalised
+from annotations.studies.normalise import give_aways, normalised, telling_names
 from annotations.studies.values import (
     Flag,
     FlagKind,
@@ -193,7 +193,11 @@ def _items(definition: StudyDefinition) -> tuple[Item, ...]:
     else:
         label = "none" if source.stratum == "given" else source.stratum
         found = items_from_runs(
-            source.runs or {}, per_dialogue=source.per_dialogue, limit=source.limit, label=label
+            source.runs or {},
+            per_dialogue=source.per_dialogue,
+            limit=source.limit,
+            label=label,
+            arms=definition.arms,
         )
         where = "the runs"
     _check_fit(definition, found, where)
@@ -237,7 +241,7 @@ def _made_alike(
     """The items with normalised replies of the study's arms, and all that was noticed."""
     if definition.items is None:
         return tuple(items), ()
-    names = _telling(definition)
+    names = telling_names(definition.arms)
     flags: list[Flag] = []
     found = []
     for item in items:
@@ -261,15 +265,6 @@ _WHAT_WAS_DONE = {
     FlagKind.UNFINISHED: "It does not end like a sentence.",
     FlagKind.CUT: "It was cut to items.max_chars.",
 }
-
-
-def _telling(definition: StudyDefinition) -> tuple[str, ...]:
-    """Names of the study's models and arms that nobody would use by chance.
-
-    A plain word such as "base" or "full" is in many an innocent reply.
-    """
-    names = {name for arm in definition.arms for name in (arm.id, arm.model)}
-    return tuple(sorted(name for name in names if not name.isalpha()))
 
 
 def _tasks(definition: StudyDefinition, items: Sequence[Item]) -> Iterator[Task]:

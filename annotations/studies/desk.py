@@ -120,23 +120,23 @@ class Desk(OwnersDesk):
         self._participant(slug, key, work)
 
     def submit(self, slug: str, key: str, form: SubmissionForm) -> Receipt:
-        """Take an answer; the same nonce again gives the same receipt and stores nothing.
+        """Take an answer; the same again under its nonce gives the same receipt, stores nothing.
 
         Raises:
-            StudyError: 403 not theirs; 404; 409 answered before; 410 withdrawn; 422.
+            StudyError: 403 not theirs; 404; 409 answered before, or otherwise; 410 withdrawn; 422.
         """
 
         def work(session: Session, study: Opened, person: StudyParticipant) -> Receipt:
             row = submissions.own_assignment(session, person, form.assignment_id)
-            earlier = submissions.earlier_submission(session, row, form.nonce)
-            if earlier is None:
+            repeated = submissions.is_repeated(session, row, form)
+            if not repeated:
                 submissions.submit(session, study, person, row, form, self._clock())
             practice = row.kind is AssignmentKind.PRACTICE
             task = session.get_one(StudyTask, row.task_id)
             return Receipt(
                 status=row.status,
                 next_stage=screens.stage_of(session, study, person),
-                duplicate=earlier is not None,
+                duplicate=repeated,
                 passed=row.passed if practice else None,
                 feedback=getattr(study.written(task.key), "feedback", "") if practice else "",
             )
@@ -159,7 +159,7 @@ class Desk(OwnersDesk):
     def correct(
         self, slug: str, key: str, assignment_id: str, form: SubmissionForm, reason: str
     ) -> Receipt:
-        """Append a correction to an answer. The same nonce again stores nothing.
+        """Append a correction to an answer. The same again under its nonce stores nothing.
 
         Raises:
             StudyError: 403 not theirs; 404; 409 not answered, or closed; 410; 422.
@@ -170,11 +170,11 @@ class Desk(OwnersDesk):
 
         def work(session: Session, study: Opened, person: StudyParticipant) -> Receipt:
             row = submissions.own_assignment(session, person, assignment_id)
-            earlier = submissions.earlier_submission(session, row, form.nonce)
-            if earlier is None:
+            repeated = submissions.is_repeated(session, row, form)
+            if not repeated:
                 submissions.correct(session, study, person, row, form, why, self._clock())
             stage = screens.stage_of(session, study, person)
-            return Receipt(row.status, stage, duplicate=earlier is not None)
+            return Receipt(row.status, stage, duplicate=repeated)
 
         return self._participant(slug, key, work)
 
@@ -233,7 +233,7 @@ class Desk(OwnersDesk):
         """Take all answers of the participant out; again: the same receipt.
 
         Raises:
-            StudyError: 404.
+            StudyError: 404; also where answers are anonymised and this was done before.
         """
         return self._participant(
             slug,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from annotations.checking import form_sentences, is_answer, problem
+from annotations.checking import form_sentences, is_answer, problem, shown
 from annotations.forms import MAX_COMMENT_CHARS, Key
 from annotations.studies.errors import unusable
 from annotations.studies.values import Scores, StudyDimension, Verdict
@@ -54,8 +54,8 @@ class SubmissionForm(BaseModel):
     def _preference(cls, given: object) -> object:
         """One of the words, or nothing."""
         if given is not None and (not isinstance(given, str) or given not in ANSWERS):
-            shown = str(given)[:40]
-            raise problem(f"The preference is {shown!r}; it must be 1, 2, tie or both_bad.")
+            shown_as = str(given)[:40]
+            raise problem(f"The preference is {shown_as!r}; it must be 1, 2, tie or both_bad.")
         return given
 
     @field_validator("comment", mode="before")
@@ -179,7 +179,7 @@ def _answers(given: object, where: str) -> dict[str, Score]:
             problems.append(f"{str(name)[:40]!r} is not something that is rated here.")
         elif not is_answer(answer):
             problems.append(
-                f"{where}{name} is {str(answer)[:40]}; it must be a whole number from"
+                f"{where}{name} is {shown(answer)[:40]}; it must be a whole number from"
                 f" {LOWEST_SCORE} to {HIGHEST_SCORE}, or 'cannot_judge'."
             )
     if problems:

@@ -12,9 +12,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from annotations.studies.normalise import to_sentence_end
+from annotations.studies.parts import Arm
 from annotations.studies.values import Item
 from esc_demo.dialogue import MAX_MESSAGE_CHARS, Role, Turn
-from esc_demo.errors import BadInput
+from esc_demo.errors import BadInput, ConfigError
 
 _RUN_KIND = "esc-replies"
 _ROLES = {"user": Role.SEEKER, "assistant": Role.SUPPORTER}
@@ -132,6 +133,7 @@ def items_from_runs(
     per_dialogue: int = 1,
     limit: int | None = None,
     label: Label = "none",
+    arms: Sequence[Arm] = (),
 ) -> tuple[Item, ...]:
     """Items with the replies of one run file an arm, chosen without a look at the replies.
 
@@ -143,8 +145,10 @@ def items_from_runs(
     Raises:
         BadInput: a file is unreadable or unfinished, the runs do not belong together, or nothing
             is left.
+        ConfigError: a run was generated in another condition than the one of `arms` it is for.
     """
     loaded = {arm: _read_run(path) for arm, path in runs.items()}
+    _check_conditions(loaded, arms)
     _check_together(loaded)
     histories = _histories(loaded)
     chosen: list[tuple[str, int]] = []
@@ -207,6 +211,35 @@ def _histories(runs: Mapping[str, _Run]) -> dict[tuple[str, int], tuple[Turn, ..
                     " forced."
                 )
     return {key: found[key] for key in found if all(key in run.records for run in runs.values())}
+
+
+def _check_conditions(runs: Mapping[str, _Run], arms: Sequence[Arm]) -> None:
+    """Each run was generated as its arm says.
+
+    Raises:
+        ConfigError: it was not; the text names arm, file and keys.
+    """
+    for arm in arms:
+        if (run := runs.get(arm.id)) is None:
+            continue
+        condition = run.header["condition"]
+        made = condition["context"] | {"context": condition["context"]["kind"]}
+        made |= {"prompt": condition["prompt"]} if "prompt" in condition else {}
+        wanted = {
+            "context": arm.context.value,
+            "keep_negation": arm.keep_negation,
+            "last_k": arm.last_k,
+            "prompt": arm.prompt,
+        }
+        if odd := [
+            f"{key} is {json.dumps(value)}, but {json.dumps(made[key])} in the run"
+            for key, value in wanted.items()
+            if key in made and made[key] != value
+        ]:
+            raise ConfigError(
+                f"arms: {arm.id} does not describe its run {run.path}: {'; '.join(odd)}. Mend the"
+                " arm, or name the run that was generated so."
+            )
 
 
 def _check_together(runs: Mapping[str, _Run]) -> None:

@@ -104,6 +104,25 @@ def give_next(
     return given or _main(session, study, person, mine, now)
 
 
+def may_come_free(session: Session, study: Opened, person: StudyParticipant) -> bool:
+    """Whether a task this participant has not met still lacks answers, however many hold it."""
+    counted = session.exec(
+        select(StudyAssignment.task_id, func.count())
+        .where(
+            StudyAssignment.study_id == study.row.id,
+            StudyAssignment.kind == AssignmentKind.MAIN,
+            StudyAssignment.status == AssignmentStatus.SUBMITTED,
+        )
+        .group_by(col(StudyAssignment.task_id))
+    ).all()
+    submitted = {row[0]: row[1] for row in counted}
+    met = {task.item_id for _, task in _mine(session, person)}
+    return any(
+        submitted.get(task.id, 0) < task.needed and task.item_id not in met
+        for task in _tasks(session, study, AssignmentKind.MAIN)
+    )
+
+
 def next_practice(
     session: Session, study: Opened, person: StudyParticipant, now: datetime
 ) -> StudyAssignment | None:

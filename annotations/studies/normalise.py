@@ -6,8 +6,9 @@ Nothing here alters wording: it takes off what a chat format left behind and cut
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from annotations.studies.parts import Arm
 from annotations.studies.values import Flag, FlagKind
 
 _END_TOKEN = re.compile(
@@ -95,6 +96,15 @@ def _even(text: str) -> str:
     """One space between words, at most one empty line between paragraphs."""
     lines = _CONTROL.sub("", re.sub(r"\r\n?", "\n", text)).split("\n")
     return re.sub(r"\n{3,}", "\n\n", "\n".join(" ".join(line.split()) for line in lines)).strip()
+
+
+def telling_names(arms: Iterable[Arm]) -> tuple[str, ...]:
+    """Names of the study's models and arms that nobody would use by chance.
+
+    A plain word such as "base" or "full" is in many an innocent reply.
+    """
+    names = {name for arm in arms for name in (arm.id, arm.model)}
+    return tuple(sorted(name for name in names if not name.isalpha()))
 
 
 def give_aways(item: str, arm: str, text: str, names: Sequence[str]) -> list[Flag]:

@@ -171,9 +171,9 @@ def withdraw(
     """Take all answers of a participant out; a second time gives the same receipt.
 
     `delete`: the answers are gone. `anonymise`: scores stay without any text and without the
-    way back from a recruiting site or an invitation, and the analysis leaves them out. The
-    texts of chats are gone either way. The triggers let this pass because the row of the
-    participant says by now that they withdrew.
+    way back from a recruiting site, an invitation or a key (so there is no second time), and
+    the analysis leaves them out. The texts of chats are gone either way. The triggers let this
+    pass because the row of the participant says by now that they withdrew.
     """
     code = derived_code(study.row.completion_key, "withdrawal", person.id)
     done = session.exec(
@@ -198,6 +198,8 @@ def withdraw(
     else:
         _empty_texts(session, mine)
         person.external_hash = None
+        # The key follows from the name and the secret, so its hash would lead back to the name.
+        person.key_hash = code_hash(new_code())
         session.execute(delete(StudyInvitation).where(StudyInvitation.participant_id == person.id))
     session.execute(
         update(StudyAssignment)

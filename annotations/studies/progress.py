@@ -9,6 +9,7 @@ from statistics import median
 from sqlalchemy import case, func
 from sqlmodel import Session, col, select
 
+from annotations.schema import Generation
 from annotations.schema_study import (
     StudyAssignment,
     StudyItem,
@@ -17,10 +18,12 @@ from annotations.schema_study import (
     StudySubmission,
     StudyTask,
 )
+from annotations.studies.normalise import give_aways, normalised, telling_names
 from annotations.studies.screens import stage_of
 from annotations.studies.stored import Opened, arms_of
-from annotations.studies.values import Stage, Stratum, StratumProgress, StudyProgress
+from annotations.studies.values import Stage, Stratum, StratumProgress, StudyMode, StudyProgress
 from annotations.values import AssignmentKind, AssignmentStatus
+from esc_demo.dialogue import MAX_MESSAGE_CHARS
 
 
 def progress(session: Session, study: Opened, now: datetime) -> StudyProgress:
@@ -66,7 +69,21 @@ def progress(session: Session, study: Opened, now: datetime) -> StudyProgress:
         problems=session.exec(
             select(func.count()).where(StudyProblem.study_id == study.row.id)
         ).one(),
+        telling=_telling(session, study) if study.row.mode is StudyMode.LIVE else None,
     )
+
+
+def _telling(session: Session, study: Opened) -> int:
+    """Replies of chats, as they were shown, that name a model or say that a machine writes."""
+    chats = (StudyAssignment.first_chat_id, StudyAssignment.second_chat_id)
+    replies = session.exec(
+        select(Generation.reply)
+        .join(StudyAssignment, col(Generation.conversation_id).in_(chats))
+        .where(StudyAssignment.study_id == study.row.id)
+    ).all()
+    names = telling_names(study.definition.arms)
+    shown = (normalised(reply, MAX_MESSAGE_CHARS)[0] for reply in replies)
+    return sum(bool(text and give_aways("", "", text, names)) for text in shown)
 
 
 def _strata(

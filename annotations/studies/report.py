@@ -120,6 +120,8 @@ def status_lines(view: StudyView, progress: StudyProgress) -> Iterator[str]:
     if progress.median_seconds is not None:
         yield f"time an item  {timedelta(seconds=round(progress.median_seconds))} (median)"
     yield f"problems      {progress.problems:,} reported"
+    if progress.telling is not None:
+        yield f"give-aways    {progress.telling:,} live replies named a model or a machine"
     people = sum(progress.participants.values())
     stages = [f"{progress.participants[s]} {s.value}" for s in Stage if s in progress.participants]
     yield f"participants  {people}{' (' + ', '.join(stages) + ')' if stages else ''}"

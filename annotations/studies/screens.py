@@ -8,7 +8,6 @@ from datetime import datetime
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from annotations.schema import Rating
 from annotations.schema_study import (
     StudyAssignment,
     StudyParticipant,
@@ -20,6 +19,7 @@ from annotations.studies.leases import (
     ANSWERED,
     BEHIND,
     give_next,
+    may_come_free,
     next_practice,
     open_assignment,
     renew,
@@ -27,7 +27,7 @@ from annotations.studies.leases import (
 )
 from annotations.studies.people import completion_code, pseudonym
 from annotations.studies.stored import Opened, item_of, replies_of, turns_of
-from annotations.studies.submissions import in_force, seeker_reply
+from annotations.studies.submissions import in_force, seeker_reply, shown_choice, stored_scores
 from annotations.studies.values import (
     ENDS,
     AnsweredView,
@@ -37,11 +37,10 @@ from annotations.studies.values import (
     ItemView,
     Screen,
     Stage,
-    StudyDimension,
     StudyMode,
     StudyStatus,
 )
-from annotations.values import AssignmentKind, AssignmentStatus, RatingStatus, Score
+from annotations.values import AssignmentKind, AssignmentStatus
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,9 @@ def show(session: Session, study: Opened, person: StudyParticipant, now: datetim
             stage = Stage.PAUSED
         elif assignment is None:
             assignment = give_next(session, study, person, now)
-            stage = Stage.FULL if assignment is None else stage
+            if assignment is None:
+                free = may_come_free(session, study, person)
+                stage = Stage.WAITING if free else Stage.FULL
     done = pace(session, study, person)
     if stage in ENDS and person.ended_as is None and (done.answered or stage is not Stage.FULL):
         # Who was told so is not called back; who has not begun may find a free place later.
@@ -129,7 +130,7 @@ def show(session: Session, study: Opened, person: StudyParticipant, now: datetim
         consent=_consent(study) if stage is Stage.CONSENT else None,
         item=assignment and item_view(session, study, person, assignment),
         rest=_rest(study, done) if stage is Stage.BREAK else None,
-        debrief=_debrief(study, person) if stage in ENDS else None,
+        debrief=_debrief(study, person, done) if _is_over(stage, person, done) else None,
         can_correct=_last_answered(session, study, person),
         answered=done.answered,
         of=study.definition.session.screens,
@@ -179,25 +180,7 @@ def answered_view(
         raise conflict("This item has not been answered yet.")
     ratings, preference = in_force(session, assignment)
     replies, seeker = replies_of(session, assignment), seeker_reply(session, assignment)
-
-    def scores(reply_id: str) -> dict[StudyDimension, Score]:
-        row = ratings.get(reply_id)
-        if row is None:
-            return {}
-        found = session.exec(select(Rating).where(Rating.submission_id == row.id)).all()
-        by_name = {
-            answer.dimension: RatingStatus.CANNOT_JUDGE.value
-            if answer.score is None
-            else answer.score
-            for answer in found
-        }
-        return {name: by_name[name] for name in StudyDimension if name in by_name}
-
-    chosen = None
-    if preference is not None:
-        ids = [reply.id for reply in replies]
-        preferred = preference.preferred_reply_id
-        chosen = preference.choice.value if preferred is None else str(ids.index(preferred) + 1)
+    scores = tuple(stored_scores(session, ratings.get(reply.id)) for reply in replies)
     last = session.exec(
         select(StudySubmission)
         .where(StudySubmission.assignment_id == assignment.id)
@@ -206,9 +189,9 @@ def answered_view(
     asked = study.asked(assignment.kind)
     return AnsweredView(
         item=item_view(session, study, person, assignment),
-        scores=tuple(scores(reply.id) for reply in replies) if asked.dimensions else (),
-        once=scores(seeker.id) if seeker else {},
-        preference=chosen,
+        scores=scores if asked.dimensions else (),
+        once=stored_scores(session, ratings.get(seeker.id)) if seeker else {},
+        preference=shown_choice(preference, replies),
         comment=last.comment if last else "",
     )
 
@@ -266,7 +249,16 @@ def _rest(study: Opened, done: Pace) -> BreakView:
     return BreakView(done.answered, rules.screens, minutes, left)
 
 
-def _debrief(study: Opened, person: StudyParticipant) -> DebriefView:
+def _is_over(stage: Stage, person: StudyParticipant, done: Pace) -> bool:
+    """Whether it is time for the debrief: a closed study owes it to all who took part."""
+    took_part = person.consented_at is not None and done.answered > 0
+    return stage in ENDS or (stage is Stage.CLOSED and took_part)
+
+
+def _debrief(study: Opened, person: StudyParticipant, done: Pace) -> DebriefView:
+    """With a code for those who have something behind them."""
+    if not done.answered:
+        return DebriefView(study.definition.debrief, "", "")
     code = completion_code(study, person)
     url = study.definition.recruitment.completion_url or ""
     return DebriefView(study.definition.debrief, code, url.replace("{code}", code))

@@ -9,7 +9,7 @@ from sqlmodel import Session, col, select
 
 from annotations.columns import new_id
 from annotations.rows import rating_rows
-from annotations.schema import Preference, RatingSubmission, unsuperseded
+from annotations.schema import Preference, Rating, RatingSubmission, unsuperseded
 from annotations.schema_study import (
     StudyAssignment,
     StudyParticipant,
@@ -22,9 +22,20 @@ from annotations.studies.forms import SubmissionForm, once_of, verdict_of
 from annotations.studies.leases import ANSWERED, is_short
 from annotations.studies.people import refuse_withdrawn
 from annotations.studies.stored import Opened, replies_of
-from annotations.studies.values import Scores, StudyMode, StudyStatus
-from annotations.values import AssignmentKind, AssignmentStatus, Choice, RaterKind
+from annotations.studies.values import Scores, StudyDimension, StudyMode, StudyStatus
+from annotations.values import (
+    AssignmentKind,
+    AssignmentStatus,
+    Choice,
+    RaterKind,
+    RatingStatus,
+    Score,
+)
 
+ANSWERED_ELSEWHERE = (
+    "This screen was already answered differently elsewhere. The first answer stands; you can"
+    " still change it if you give a reason."
+)
 NOT_YOURS = (
     "This item was not given to you, or is no longer there. Reload the page to see the one that"
     " is yours."
@@ -45,15 +56,37 @@ def own_assignment(
     return row
 
 
-def earlier_submission(
-    session: Session, assignment: StudyAssignment, nonce: str
-) -> StudySubmission | None:
-    """What the same nonce brought before: a repeated sending changes nothing."""
-    return session.exec(
+def is_repeated(session: Session, assignment: StudyAssignment, form: SubmissionForm) -> bool:
+    """Whether the same was sent before: sending it again changes nothing.
+
+    Raises:
+        StudyError: 409, other answers were stored under this nonce.
+    """
+    earlier = session.exec(
         select(StudySubmission).where(
-            StudySubmission.assignment_id == assignment.id, StudySubmission.nonce == nonce
+            StudySubmission.assignment_id == assignment.id, StudySubmission.nonce == form.nonce
         )
     ).first()
+    if earlier is None:
+        return False
+    if earlier.comment != form.comment or not _says_the_same(session, assignment, earlier, form):
+        raise conflict(ANSWERED_ELSEWHERE)
+    return True
+
+
+def _says_the_same(
+    session: Session, assignment: StudyAssignment, earlier: StudySubmission, form: SubmissionForm
+) -> bool:
+    """Whether the scores and the preference of a form are those of a submission."""
+    replies, seeker = replies_of(session, assignment), seeker_reply(session, assignment)
+    ratings, preference = _stored_as(session, assignment, earlier.number)
+    scores = [stored_scores(session, ratings.get(reply.id)) for reply in replies]
+    once = stored_scores(session, ratings.get(seeker.id)) if seeker else {}
+    return (
+        [dict(answers) for answers in form.scores if answers] == [part for part in scores if part]
+        and dict(form.once) == once
+        and form.preference == shown_choice(preference, replies)
+    )
 
 
 def submit(
@@ -180,6 +213,57 @@ def in_force(
         )
     ).first()
     return {row.reply_id: row for row in rows if row.reply_id}, preference
+
+
+def _stored_as(
+    session: Session, assignment: StudyAssignment, number: int
+) -> tuple[dict[str, RatingSubmission], Preference | None]:
+    """The rows of one submission: each correction supersedes those of the one before."""
+    ratings = session.exec(
+        select(RatingSubmission).where(
+            RatingSubmission.assignment_id == assignment.id,
+            RatingSubmission.rater_kind == RaterKind.HUMAN,
+        )
+    ).all()
+    preferences = session.exec(
+        select(Preference).where(
+            Preference.assignment_id == assignment.id, Preference.rater_kind == RaterKind.HUMAN
+        )
+    ).all()
+    of_reply = {row.reply_id: row for row in ratings if row.reply_id and row.supersedes is None}
+    chosen = next((row for row in preferences if row.supersedes is None), None)
+    later_ratings = {row.supersedes: row for row in ratings}
+    later_choices = {row.supersedes: row for row in preferences}
+    for _ in range(number):
+        of_reply = {
+            reply: later_ratings[row.id]
+            for reply, row in of_reply.items()
+            if row.id in later_ratings
+        }
+        chosen = later_choices.get(chosen.id) if chosen else None
+    return of_reply, chosen
+
+
+def stored_scores(session: Session, row: RatingSubmission | None) -> dict[StudyDimension, Score]:
+    """The scores about one reply, in the order in which they are asked."""
+    if row is None:
+        return {}
+    found = session.exec(select(Rating).where(Rating.submission_id == row.id)).all()
+    by_name = {
+        answer.dimension: RatingStatus.CANNOT_JUDGE.value if answer.score is None else answer.score
+        for answer in found
+    }
+    return {name: by_name[name] for name in StudyDimension if name in by_name}
+
+
+def shown_choice(preference: Preference | None, replies: list[StudyReply]) -> str | None:
+    """A preference as the page sends it: the number of the shown reply, or a word."""
+    if preference is None:
+        return None
+    preferred = preference.preferred_reply_id
+    if preferred is None:
+        return preference.choice.value
+    return str([reply.id for reply in replies].index(preferred) + 1)
 
 
 def seeker_reply(session: Session, assignment: StudyAssignment) -> StudyReply | None:

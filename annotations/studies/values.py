@@ -61,7 +61,8 @@ class Stage(StrEnum):
     """What a participant's page shows next.
 
     `capped`: the longest time at the task is reached, `full`: the study needs no more answers;
-    both are friendly ends with debrief and completion code, as `done` is.
+    both are friendly ends with debrief and completion code, as `done` is. `waiting`: all that is
+    still needed is held by others just now.
     """
 
     CONSENT = "consent"
@@ -71,6 +72,7 @@ class Stage(StrEnum):
     DONE = "done"
     CAPPED = "capped"
     FULL = "full"
+    WAITING = "waiting"
     PAUSED = "paused"
     CLOSED = "closed"
     WITHDRAWN = "withdrawn"
@@ -304,6 +306,8 @@ class StudyProgress:
     skipped: int
     median_seconds: float | None
     problems: int
+    telling: int | None = None
+    """Live replies that may have given their arm away, over all arms; None in other modes."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from annotations.schema_study import StudyAssignment, StudyParticipant, StudyPro
 from annotations.studies.leases import BEHIND
 from annotations.studies.people import completion_code, pseudonym
 from annotations.studies.stored import Opened
-from annotations.studies.values import Stage
+from annotations.studies.values import Stage, StudyStatus
 from annotations.values import AssignmentKind
 
 MOST_CODES = 1000
@@ -42,7 +42,7 @@ class CodeVerdict(StrEnum):
 
     FINISHED = "finished"
     EARLY = "early"
-    """Sent home with thanks: no time or no item was left."""
+    """Sent home with thanks: no time or no item was left, or the study closed."""
     UNFINISHED = "unfinished"
     WITHDRAWN = "withdrawn"
     SHARED = "shared"
@@ -90,7 +90,7 @@ def check_codes(session: Session, study: Opened, given: Sequence[str]) -> tuple[
     for signs, count in times.items():
         person = by_code.get(signs)
         if person is not None:
-            verdict = _verdict(person)
+            verdict = _verdict(study, person)
         elif fixed and signs == _signs(fixed):
             verdict = CodeVerdict.SHARED
         else:
@@ -104,11 +104,12 @@ def _signs(code: str) -> str:
     return re.sub(r"[^A-Z0-9]", "", code.upper())
 
 
-def _verdict(person: StudyParticipant) -> CodeVerdict:
+def _verdict(study: Opened, person: StudyParticipant) -> CodeVerdict:
     if person.withdrawn_at is not None:
         return CodeVerdict.WITHDRAWN
     if person.ended_as is None:
-        return CodeVerdict.UNFINISHED
+        closed = study.row.status is StudyStatus.CLOSED
+        return CodeVerdict.EARLY if closed else CodeVerdict.UNFINISHED
     return CodeVerdict.FINISHED if person.ended_as == Stage.DONE else CodeVerdict.EARLY
 
 

@@ -28,6 +28,7 @@ _STAGES = {
     Stage.DONE: "finished",
     Stage.CAPPED: "ended by the longest time",
     Stage.FULL: "ended because nothing was left",
+    Stage.WAITING: "waiting for an item to become free",
     Stage.PAUSED: "waiting for the study to go on",
     Stage.CLOSED: "under way when it closed",
     Stage.WITHDRAWN: "withdrew",
@@ -124,9 +125,12 @@ def progress_html(seen: Oversight) -> str:
         )
     )
     arms = "Arms" if len(now.strata) and len(now.strata[0].stratum.arms) > 1 else "Arm"
+    telling = (
+        f" Live replies that named a model or a machine: {now.telling:,}." if now.telling else ""
+    )
     return (
         table("Progress", (arms, "Share", "Answers", "Needed", "At hand", "Stratum"), rows)
-        + f"<p class='esc-hint'>Surplus {now.surplus:,}, skipped {now.skipped:,}."
+        + f"<p class='esc-hint'>Surplus {now.surplus:,}, skipped {now.skipped:,}.{telling}"
         f" {_times(seen)}</p>{_agreement(seen.agreement)}"
     )
 

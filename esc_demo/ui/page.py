@@ -31,6 +31,9 @@ from esc_demo.ui.train import build_train
 
 _HERE = Path(__file__).parent
 
+DOWNLOAD_S = 3600
+"""How long gradio keeps its copy of an offered file; exported answers must not lie about."""
+
 
 def build_app(settings: Settings, store: Store, registry: ModelRegistry) -> gr.Blocks:
     """The page over an open store and a registry of models, which may still be loading.
@@ -42,6 +45,7 @@ def build_app(settings: Settings, store: Store, registry: ModelRegistry) -> gr.B
         title=f"{NAME}: emotional-support models compared",
         analytics_enabled=False,
         fill_width=True,
+        delete_cache=(DOWNLOAD_S, DOWNLOAD_S),
     ) as page:
         logins = Logins(settings.admin_password)
         plain_html(header_html(settings.region, settings.scripted), elem_id="header")

@@ -1,6 +1,7 @@
 """Opening a database: settings, races, migrations, and one clear line when it cannot be."""
 
 import io
+import logging
 import os
 import sqlite3
 import subprocess
@@ -15,6 +16,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import CheckConstraint, event, inspect, text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import SQLModel
 
 import annotations
@@ -248,6 +250,15 @@ def test_a_locked_database_is_named(engine, url):
         lock.execute("BEGIN IMMEDIATE")
         with pytest.raises(StorageError, match="locked by another program"):
             open_database(url, busy_ms=10)
+
+
+def test_an_error_in_the_log_names_no_words_of_a_person(engine, caplog):
+    statement, words = text("INSERT INTO nowhere VALUES (:words)"), " ".join(["my", "sister"])
+    with engine.begin() as connection, pytest.raises(SQLAlchemyError) as failed:
+        connection.execute(statement, {"words": words})
+    logging.getLogger("study").error("not stored", exc_info=failed.value)
+    assert "INSERT INTO nowhere" in caplog.text
+    assert words not in caplog.text
 
 
 @pytest.mark.parametrize("bad", ["nonsense", "sqlite://", "sqlite:///:memory:", "oddsql://x/y"])

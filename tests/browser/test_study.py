@@ -7,12 +7,14 @@ import pytest
 pytest.importorskip("playwright.sync_api", reason="pip install playwright")
 from playwright.sync_api import expect
 
+from annotations import Store
+from annotations.studies.forms import SubmissionForm
 from esc_demo.models.specs import load_specs
 from esc_demo.settings import get_settings
 from tests.browser.test_access import focused, no_wider_than_the_window
 from tests.browser.test_journey import rows
 from tests.ui.app_server import run_server
-from tests.ui.study_files import ARMS, TELLING, live_values, open_study, study_values
+from tests.ui.study_files import ARMS, PRACTICE, TELLING, live_values, open_study, study_values
 
 pytestmark = pytest.mark.browser
 
@@ -21,11 +23,13 @@ LIVE_MODELS = tuple(load_specs(get_settings().models_file).specs)[:2]
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """The app with scripted replies, and two open studies in its database."""
+    """The app with scripted replies, and open studies in its database."""
     folder = tmp_path_factory.mktemp("study")
     url = f"sqlite:///{folder}/esc.db"
     open_study(folder, url, study_values())
     open_study(folder, url, live_values(LIVE_MODELS, slug="talk"))
+    once = [PRACTICE | {"must_pass": False}]
+    open_study(folder, url, study_values(slug="once", practice=once, raters_per_item=1))
     yield from run_server(folder, ESC_SCRIPTED="1")
 
 
@@ -114,6 +118,11 @@ def practise(page):
     at(page, "Item 1 of 12")
 
 
+def drafts(page):
+    """What the browser keeps of items."""
+    return page.evaluate("Object.keys(localStorage).filter((name) => name.startsWith('draft:'))")
+
+
 def answer(page, number, keys="432c0512" + "1"):
     at(page, f"Item {number} of 12")
     press(page, keys)
@@ -159,6 +168,9 @@ def test_a_whole_study_by_keyboard_alone_and_blind(server, sit):
     texts = page.locator(".reply p").all_inner_texts()
     press(page, "123")
     expect(page.locator("#saved")).to_have_text("Draft saved")
+    (draft,) = rows(server, "SELECT draft FROM study_assignment WHERE draft IS NOT NULL")
+    assert "scores" in draft["draft"]
+    assert "nonce" not in draft["draft"]  # another device would send its answers under it
     told += sitting.told()
     page.reload()
     at(page, "Item 5 of 12")
@@ -190,6 +202,8 @@ def test_a_whole_study_by_keyboard_alone_and_blind(server, sit):
     expect(page.locator("main")).to_contain_text("Two versions of one program")
     check_stored(server)
 
+    page.evaluate("localStorage.setItem('draft:/study/blind:left-over', '{}')")
+    page.evaluate("localStorage.setItem('draft:/study/other:not-of-this', '{}')")
     tab_to(page, "Options", "Shift+Tab")
     page.keyboard.press("Enter")
     tab_to(page, "Withdraw from the study")
@@ -200,6 +214,7 @@ def test_a_whole_study_by_keyboard_alone_and_blind(server, sit):
     page.keyboard.press("Enter")
     at(page, "You have withdrawn")
     expect(page.locator("#receipt")).to_have_text(re.compile(r"^[A-Z0-9-]{8,}$"))
+    assert drafts(page) == ["draft:/study/other:not-of-this"]
     assert rows(server, "SELECT * FROM rating_submission") == []
 
     told += other.told()
@@ -253,6 +268,14 @@ def test_two_tabs_and_a_lost_connection_lose_nothing(server, sit):
     page.go_back()
     page.go_forward()
     at(page, "Item 3 of 12")
+
+    press(page, "43")
+    expect(page.locator("#saved")).to_have_text("Draft saved")
+    assert len(drafts(page)) == 1
+    page.get_by_role("button", name="Skip this item").click()
+    page.get_by_role("button", name="Skip it").click()
+    at(page, "Item 4 of 12")
+    assert drafts(page) == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -310,3 +333,41 @@ def test_a_live_chat_reveals_both_replies_together(server, sit):
     for address, text in sitting.told():
         for word in (*TELLING, *(f'"{model}"' for model in LIVE_MODELS)):
             assert word not in text, (word, address)
+
+
+def test_waiting_for_an_item_and_the_end_when_the_study_closes(server, sit):
+    with Store(f"sqlite:///{server.database}") as store:
+        desk = store.desk()
+        others = [_holder(desk, "once") for _ in range(12)]
+        page = sit(f"{server.url}study/once").page
+        begin(page)
+        at(page, "Practice 1 of 1")
+        press(page, "12345001" + "1")
+        page.keyboard.press("Enter")
+        at(page, "Not quite")
+        expect(page.locator("main")).not_to_contain_text("answer again")
+        page.get_by_role("button", name="Go on").click()  # this practice need not be passed
+        at(page, "Nothing is free just now")
+        page.get_by_role("button", name="Look again").click()
+        at(page, "Nothing is free just now")
+        desk.withdraw("once", others[0])
+        page.get_by_role("button", name="Look again").click()
+        answer(page, 1)
+        at(page, "Nothing is free just now")
+        desk.close("once")
+        page.reload()
+        at(page, "Thank you")
+        expect(page.locator("#completion")).to_have_text(re.compile(r"^[A-Z0-9-]{8,}$"))
+        expect(page.locator("main")).to_contain_text("Two versions of one program")
+
+
+def _holder(desk, slug):
+    """The key of somebody who has practised and holds an item."""
+    key = desk.enter(slug).key
+    desk.consent(slug, key, 4)
+    item = desk.current(slug, key).item
+    scores = [{name.value: 3 for name in item.dimensions} for _ in item.replies]
+    given = {"assignment_id": item.assignment_id, "nonce": "practising", "preference": "2"}
+    desk.submit(slug, key, SubmissionForm.parse(given | {"scores": scores}))
+    assert desk.current(slug, key).item is not None
+    return key

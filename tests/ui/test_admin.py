@@ -3,19 +3,25 @@
 import asyncio
 import json
 import zipfile
+from dataclasses import replace
 from types import SimpleNamespace
 
 import gradio as gr
 import pytest
+from gradio.routes import App
 from pydantic import SecretStr
 
 from annotations import Store
+from annotations.studies.oversight import oversee
 from annotations.studies.values import StudyStatus
-from esc_demo.settings import Settings
+from esc_demo.models.registry import ModelRegistry
+from esc_demo.models.specs import load_specs
+from esc_demo.settings import Settings, get_settings
 from esc_demo.ui.admin import Admin, build_admin
 from esc_demo.ui.admin_login import FREE_TRIES, IDLE_S, Closed, Logins
-from esc_demo.ui.admin_show import closed_html
+from esc_demo.ui.admin_show import closed_html, progress_html
 from esc_demo.ui.admin_view import build_admin_view
+from esc_demo.ui.page import DOWNLOAD_S, build_app
 from esc_demo.ui.studies import studies_html
 from tests.annotations.studies.raters import Rater
 from tests.ui.study_files import ARMS, open_study, study_values
@@ -219,6 +225,31 @@ def test_the_export_is_an_archive_of_answers_for_the_owner_only(admin, study, st
         rows = archive.read(next(name for name in names if name.endswith("ratings.csv")))
     assert rows.count(b"P001") == 4 * 2 * 4  # items, replies, dimensions
     assert admin.look(visitor(), study)[admin.view.download]["value"] is None
+
+
+def test_give_aways_of_live_replies_are_counted_on_the_tab(study, store):
+    seen = oversee(store, study)
+    assert "named a model" not in progress_html(seen)
+    seen = replace(seen, progress=replace(seen.progress, telling=2))
+    assert "Live replies that named a model or a machine: 2." in progress_html(seen)
+
+
+def test_the_copy_of_an_offered_file_goes_with_the_server(tmp_path, store):
+    archive = tmp_path / "blind.zip"
+    archive.write_bytes(b"answers")
+
+    async def serve_once():
+        registry = ModelRegistry(load_specs(get_settings().models_file), None)
+        page = build_app(Settings(), store, registry)
+        assert page.delete_cache == (DOWNLOAD_S, DOWNLOAD_S)
+        download = next(one for one in page.blocks.values() if isinstance(one, gr.File))
+        download.temp_files.add(str(archive))
+        app = App.create_app(page)
+        async with app.router.lifespan_context(app):
+            assert archive.exists()
+
+    asyncio.run(serve_once())
+    assert not archive.exists()
 
 
 def test_leaving_takes_everything_off_the_page(admin, study):

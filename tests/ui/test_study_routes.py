@@ -9,11 +9,13 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from annotations import Store
+from esc_demo.errors import StorageError
 from esc_demo.models.registry import ModelRegistry
 from esc_demo.models.scripted import FAIL_ON, ScriptedModel
 from esc_demo.models.specs import load_specs
 from esc_demo.settings import get_settings
 from esc_demo.ui.study import study_app
+from esc_demo.ui.study.live import LiveChats
 from tests.ui.desk import wait_for
 from tests.ui.study_files import TELLING, live_values, open_study, study_values
 
@@ -235,6 +237,45 @@ def test_only_the_page_itself_may_post_and_not_too_much(study):
     assert link.status_code == 200
 
 
+def test_a_draft_taken_up_elsewhere_is_not_said_to_be_saved_when_it_was_not(study):
+    rater, other = study.rater(), study.rater()
+    item = rater.begin()["item"]
+    other.post("enter", resume=rater.screen()["code"])
+    rater.post("submit", **answers(item, nonce="one-and-the-same"))
+    same = other.post("submit", **answers(item, nonce="one-and-the-same"))
+    assert same["status"] == "submitted"
+    said = other.post("submit", 409, **answers(item, preference="2", nonce="one-and-the-same"))
+    assert "first answer stands" in said["error"]
+    stored = other.post("answered", assignment_id=item["assignment_id"])
+    assert stored["answers"]["preference"] == "1"
+
+
+def test_who_took_part_gets_the_debrief_when_the_study_closes(study, url):
+    rater, reader = study.rater(), study.rater()
+    rater.post("submit", **answers(rater.begin()["item"]))
+    reader.post("enter")
+    with Store(url) as store:
+        store.desk().close(study.slug)
+    screen = rater.screen()
+    assert (screen["stage"], screen["item"]) == ("closed", None)
+    assert screen["debrief"]["text"] == "Two versions of one program wrote the replies."
+    assert screen["debrief"]["completion_code"] in screen["debrief"]["completion_url"]
+    assert reader.screen()["debrief"] is None
+
+
+def test_who_finds_all_items_held_by_others_is_asked_to_wait(serve):
+    study = serve(study_values(raters_per_item=1, session={"items": 12, "break_every": 12}))
+    first, other = study.rater(), study.rater()
+    screen = first.begin()
+    for _ in range(11):
+        screen = first.post("submit", **answers(screen["item"]))["screen"]
+    waits = other.begin()
+    assert (waits["stage"], waits["item"], waits["debrief"]) == ("waiting", None, None)
+    first.post("submit", **answers(screen["item"]))
+    over = other.screen()
+    assert (over["stage"], over["debrief"]["completion_code"]) == ("full", "")
+
+
 def test_a_skipped_item_is_gone_and_a_problem_is_kept(study):
     rater = study.rater()
     item = rater.begin()["item"]
@@ -374,3 +415,46 @@ def test_a_partner_that_fails_is_no_more_than_silent(serve):
     assert len(chat_again["chat"]["turns"]) == 2
     wait_for(lambda: not look(rater, item)["pending"])
     assert all(reply for reply in look(rater, item)["turns"][1]["replies"])
+
+
+@pytest.mark.parametrize("stored", [0, 1])
+def test_a_message_whose_reply_was_not_stored_can_be_sent_again(serve, url, monkeypatch, stored):
+    study = serve(live_values(LIVE_MODELS))
+    rater = study.rater()
+    item = rater.begin()["item"]
+    chat(rater, item, ["We had a row again."])
+    record, calls = Store.record, []
+
+    def breaks_off(*given):
+        calls.append(given)
+        if len(calls) == stored + 1:
+            raise StorageError("The disk is full.")
+        return record(*given)
+
+    monkeypatch.setattr(Store, "record", breaks_off)
+    said = {"assignment_id": item["assignment_id"], "position": 1}
+    rater.post("chat/say", **said, text="About our father.")
+    wait_for(lambda: not look(rater, item)["pending"])
+    assert len(look(rater, item)["turns"]) == 1
+    rater.post("chat/say", **said, text="About our mother.")
+    wait_for(lambda: not look(rater, item)["pending"])
+    turns = look(rater, item)["turns"]
+    assert [turn["text"] for turn in turns] == ["We had a row again.", "About our mother."]
+    assert all(turns[1]["replies"])
+    with Store(url) as store:
+        for side in _conversations(store, study.slug, rater.screen()):
+            assert store.generations(side)[-1].request.turns[-1].text == "About our mother."
+
+
+def test_chats_stay_in_memory_while_there_is_room(serve, monkeypatch):
+    rebuilt, made = LiveChats._rebuilt, []
+    monkeypatch.setattr("esc_demo.ui.study.live.MOST_CHATS", 3)
+    monkeypatch.setattr(
+        LiveChats, "_rebuilt", lambda self, *given: made.append(given) or rebuilt(self, *given)
+    )
+    study = serve(live_values(LIVE_MODELS))
+    raters = [(rater, rater.begin()["item"]) for rater in (study.rater(), study.rater())]
+    made.clear()
+    for rater, item in raters * 2:
+        look(rater, item)
+    assert made == []

@@ -98,6 +98,9 @@ class Rater(threading.Thread):
             return self._post(slug, "consent", {"version": screen["consent"]["version"]})
         if stage == "break":
             return self._post(slug, "resume", {})
+        if stage == "waiting":
+            self._crowd.rest(1.0)
+            return dict(json.loads(self._get(slug, "screen", f"/study/{slug}/api/screen")))
         if stage in ("practice", "rating"):
             return self._judge(slug, screen["item"])
         raise Refused(f"a screen nobody expected: {stage}")

@@ -58,7 +58,7 @@ class _Chat:
     conversations: tuple[str, ...]
     exchanges: list[_Exchange] = field(default_factory=list)
     left_over: dict[tuple[int, int], str] = field(default_factory=dict)
-    """Turns by (side, position) that a killed server stored for one side only."""
+    """Turns by (side, position) that were stored, but never answered by both sides."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -143,7 +143,7 @@ class LiveChats:
                 self._chats[item.assignment_id] = chat
             self._chats.move_to_end(item.assignment_id)
             idle = [name for name, one in self._chats.items() if not one.pending]
-            for name in idle[: len(self._chats) - MOST_CHATS]:
+            for name in idle[: max(0, len(self._chats) - MOST_CHATS)]:
                 del self._chats[name]
             return chat
 
@@ -158,10 +158,10 @@ class LiveChats:
             rows = [side[position] for side in sides]
             replies = tuple(_shown(row.reply) for row in rows)
             chat.exchanges.append(_Exchange(rows[0].request.turns[-1].text, replies))
-        for number, side in enumerate(sides):
-            for position, row in side.items():
+        for number, conversation in enumerate(conversations):
+            for position, turn in self._store.newest_turns(conversation).items():
                 if position >= both:
-                    chat.left_over[number, position] = row.turn_id
+                    chat.left_over[number, position] = turn
         return chat
 
     def _open(self, slug: str, key: str, chat: _Chat) -> tuple[str, ...]:

@@ -26,12 +26,13 @@ def test_one_answer_an_item_and_rater_gives_the_t_interval():
 def test_two_way_variance_is_the_three_cluster_sums():
     random = np.random.default_rng(4)
     items, raters = np.repeat(np.arange(5), 3), np.tile(np.arange(3), 5)
-    y = 2 * random.normal(size=5)[items] + 2 * random.normal(size=3)[raters]
+    y = 2 * random.normal(size=5)[items] + 4 * random.normal(size=3)[raters]
     y += random.normal(size=15)
     e = (y - y.mean()) / 15
     by_item = 5 / 4 * sum(e[items == at].sum() ** 2 for at in range(5))
     by_rater = 3 / 2 * sum(e[raters == at].sum() ** 2 for at in range(3))
     by_cell = 15 / 14 * (e**2).sum()
+    assert by_cell < min(by_item, by_rater)  # else one clustering alone is wider
     assert mean(y, items, raters).se ** 2 == pytest.approx(by_item + by_rater - by_cell)
 
 
@@ -75,6 +76,14 @@ def test_intervals_cover_and_nothing_is_found_in_nothing(name):
     assert 0.03 <= found.false_positives <= 0.07
     assert found.mean == pytest.approx(found.truth, abs=0.02)
     assert found.naive_covered < 0.925
+
+
+@pytest.mark.parametrize("name", ["two raters alike, all items", "three raters alike, all items"])
+def test_few_raters_of_every_item_do_not_narrow_the_interval(name):
+    """Two or three judges rate all there is: what raters add must not be taken below zero."""
+    found = check(name, DESIGNS[name], studies=400, seed=11)
+    assert 0.94 <= found.covered <= 0.98
+    assert found.false_positives <= 0.06
 
 
 def test_frames_and_the_batch_agree():

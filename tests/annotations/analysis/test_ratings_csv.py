@@ -51,6 +51,53 @@ def test_a_wrong_line_refuses_the_file(tmp_path, line, why):
     assert why in str(caught.value) and "r.csv is refused as a whole" in str(caught.value)
 
 
+@pytest.mark.parametrize("read", ["ratings", "preferences"])
+def test_a_blank_rater_kind_is_a_human(tmp_path, read):
+    line = "a,1,x,comforting,4," if read == "ratings" else "a,1,x,y,tie,"
+    head = (HEAD if read == "ratings" else PAIRS) + ",rater_kind"
+    found = globals()[read](tmp_path, line, line.replace("a,1", "b,1") + "judge", head=head)
+    assert list(getattr(found.frames, read)["rater_kind"]) == ["human", "judge"]
+
+
+def test_only_known_words_are_a_status(tmp_path):
+    head = HEAD + ",status"
+    known = (
+        "scored",
+        "cannot_judge",
+        "parse_error",
+        "refused",
+        "content_filtered",
+        "api_error",
+        "",
+    )
+    lines = [
+        f"a,{at},x,comforting,{4 if word == 'scored' else ''},{word}"
+        for at, word in enumerate(known)
+    ]
+    found = ratings(tmp_path, *lines, head=head).frames.ratings
+    assert list(found["status"]) == [*known[:-1], "cannot_judge"]
+    for wrong in ("Scored", "ok", "4"):
+        with pytest.raises(BadInput, match=f"line 3: the status is '{wrong}'; it must be one of"):
+            ratings(tmp_path, lines[0], f"b,1,x,comforting,4,{wrong}", head=head)
+
+
+@pytest.mark.parametrize("read", ["ratings", "preferences"])
+def test_a_file_is_about_one_study(tmp_path, read):
+    line = ",a,1,x,comforting,4" if read == "ratings" else ",a,1,x,y,tie"
+    head = "study," + (HEAD if read == "ratings" else PAIRS)
+    assert globals()[read](tmp_path, "one" + line, head=head)
+    with pytest.raises(BadInput, match=r"holds answers of 2 studies, .*: one, two\."):
+        globals()[read](tmp_path, "two" + line, "one" + line, head=head)
+
+
+def test_aspects_of_a_pair_are_different_questions(tmp_path):
+    head = PAIRS + ",aspect"
+    found = preferences(tmp_path, "a,1,x,y,x,", "a,1,x,y,y,comforting", head=head)
+    assert list(found.frames.preferences["aspect"]) == ["", "comforting"]
+    with pytest.raises(BadInput, match="line 3: the same question as in line 2"):
+        preferences(tmp_path, "a,1,x,y,x,action", "a,1,y,x,y,action", head=head)
+
+
 def test_many_wrong_lines_are_counted(tmp_path):
     with pytest.raises(BadInput, match=r"line 9: .*; and 12 more"):
         ratings(tmp_path, *[f"a,{at},x,comforting,9" for at in range(20)])

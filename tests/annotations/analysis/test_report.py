@@ -135,6 +135,41 @@ def test_a_plan_names_what_exists(study, tmp_path):
     assert read_plan(path) == PlanView("comforting", "lora", "base")
 
 
+def test_a_judge_on_another_scale_is_not_compared_with_people():
+    rows = [
+        (who, str(item), arm, "overall", 1 + (item + place) % 4, kind)
+        for who, kind in (("p", "human"), ("q", "human"), ("g", "judge"), ("j", "judge"))
+        for item in range(5)
+        for place, arm in enumerate("xy")
+    ]
+    frame = pd.DataFrame(rows, columns=[*RATING, "rater_kind"])
+    frame["scale"] = frame["rater"].map({"g": "1-5"})
+    frame["score"] = frame["score"].where((frame["rater"] != "g") | (frame["score"] > 1))
+    found = analyse(tidy(frame))
+    by = {(one.judge, one.dimension): one.bias for one in found.calibration}
+    assert by["j", "overall"].n == 10
+    assert by["g", "overall (1-5)"].value is None
+    assert by["g", "overall (1-5)"].note == "different scales: people 0-5, the judge 1-5"
+    (missing,) = found.of(RaterKind.JUDGE).bounds
+    gone = frame[(frame["rater"] == "g") & frame["score"].isna()]
+    assert missing.missing == len(gone) > 0
+    # y - x, a missing score of either put at 1 and 5 in place of 0 and 5.
+    filled = frame[frame["rater"] == "g"].set_index(["item", "arm"])["score"]
+    worst = [0.0] * 5
+    for item in range(5):
+        first, second = filled[str(item), "y"], filled[str(item), "x"]
+        worst[item] = (1 if pd.isna(first) else first) - (5 if pd.isna(second) else second)
+    assert missing.worst.value == pytest.approx(sum(worst) / 5)
+    text = to_text(make_document(found, "x"))
+    assert "Mean scores (0-5 and 1-5) by people and by each judge" in text
+    assert "Tables of all judges" in text
+    assert "Judge g: Overall (1-5)" in text and "Judge j: Overall" in text
+    with pytest.raises(BadInput, match="off their scale of 1-5"):
+        tidy(frame.assign(score=0))
+    with pytest.raises(BadInput, match="'1-9' is not one like 1-5"):
+        tidy(frame.assign(scale="1-9"))
+
+
 def test_the_primary_result_turns_with_its_arms(study):
     one = primary(study, PlanView("comforting", "lora", "base"))
     other = primary(study, PlanView("comforting", "base", "lora"))
@@ -164,9 +199,29 @@ def test_missing_scores_are_counted_where_they_are():
 
 
 def test_strata_are_analysed_apart(study):
-    part = analyse(study, stratum="work")
+    part = analyse(study, PlanView("comforting", "lora", "base"), stratum="work")
     assert part.of(RaterKind.HUMAN).size.items == 6
-    assert "Only the stratum 'work'." in to_text(make_document(part, "x"))
+    document = make_document(part, "x")
+    assert "Only the stratum 'work'." in to_text(document)
+    for text in (to_text(document), to_page(document)):
+        assert "Pre-registered" not in text
+        assert "Exploratory (the planned comparison, but in the stratum work alone)" in text
+
+
+def test_methods_count_what_was_done(analysis):
+    whole = " ".join(make_document(analysis, "x").methods)
+    assert "was tried for 4 sets of ratings" in whole  # people's: the judge is one rater
+    rows = [
+        ("p", str(item), arm, dimension, 1 + (item * place) % 4, "human")
+        for item in range(5)
+        for place, arm in enumerate("xy", 1)
+        for dimension in ("comforting", "suggestion")
+    ]
+    judge = [("j", *row[1:5], "judge") for row in rows if row[3] == "comforting"]
+    found = analyse(tidy(pd.DataFrame([*rows, *judge], columns=[*RATING, "rater_kind"])))
+    text = " ".join(make_document(found, "x").methods)
+    assert "of each pair of arms (people: 2; judge: 1)" in text
+    assert "mixed-effects" not in text  # one rater of a kind: none could be tried
 
 
 def test_one_answer_a_question():

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.annotations.judge.desks import clean, desk, new_desk, study  # noqa: F401
 from tests.annotations.studies.conftest import clock, new_study, office, written  # noqa: F401
 from tests.annotations.studies.raters import Office
 

@@ -17,7 +17,9 @@ from annotations.frames import preferences_frame, ratings_frame
 from annotations.judge.families import family_of, known_models
 from annotations.judge.frames import judge_frames
 from annotations.judge.material import questions
+from annotations.judge.protocol import shipped_protocols
 from annotations.judge.values import Control, Pick, Verdict
+from annotations.reports import make_document, to_text
 from annotations.reports.sources import of_answers
 from annotations.studies.answers import read_answers
 from annotations.studies.oversight import oversee
@@ -123,6 +125,43 @@ def test_every_answer_of_a_judge_is_a_tidy_row(office):
     assert found.runs[0].counts[JudgeStatus.OK] == 4 * 8
 
 
+def test_a_judge_asked_again_with_more_samples_and_controls_is_one_rater(sqlite_office):
+    office = sqlite_office
+    slug = office.found(with_references(3))
+    planted = (Control.GOLD, Control.GENERIC)
+    runs = ({}, {"samples": 3}, {"controls": planted}, {"with_reference": False})
+    for changes in runs:
+        of = spec(slug, **changes)
+        asked = questions(office.store, slug, of.protocol, **changes)
+        judge(office.store, of, asked, by_arm)
+    found = judge_frames(office.store, slug)
+    assert len({run.run for run in found.runs}) == 4
+    (name,) = {run.rater for run in found.runs}
+    assert name == found.runs[0].run and set(found.ratings["rater"]) == {name}
+    counts = found.ratings.groupby(["control", "sample"]).size().to_dict()
+    replies = 3 * 3 * 4
+    assert counts == {
+        **{("", sample): replies for sample in "012"},
+        **{(one.value, "0"): 3 * 4 for one in planted},
+    }
+    results = analyse(tidy(found.ratings, found.preferences)).of(RaterKind.JUDGE)
+    assert results.size.raters == 1
+    assert all("one rater" in one.alpha.note for one in results.agreement)
+    of = spec(slug, model="gpt-4o")
+    judge(office.store, of, questions(office.store, slug, of.protocol), by_arm)
+    assert judge_frames(office.store, slug).ratings["rater"].nunique() == 2
+
+
+def test_what_failed_in_one_run_counts_when_another_answered_it(sqlite_office):
+    office = sqlite_office
+    slug = office.found(item_lines(3))
+    for changes, answer in (({}, failed), ({"samples": 2}, by_arm)):
+        of = spec(slug, **changes)
+        judge(office.store, of, questions(office.store, slug, of.protocol, **changes), answer)
+    ratings = judge_frames(office.store, slug).ratings
+    assert len(ratings) == 2 * 3 * 3 * 4 and set(ratings["status"]) == {"scored"}
+
+
 def test_a_call_without_an_answer_is_a_row_that_says_why(sqlite_office):
     office = sqlite_office
     slug = office.found(item_lines(3))
@@ -172,6 +211,21 @@ def test_the_report_shows_people_and_judges(judged):
     assert dict(judges.bradley_terry.strengths)["full"].value > 0
 
 
+@pytest.mark.parametrize("name", shipped_protocols())
+def test_the_scale_of_a_run_is_that_of_its_protocol(sqlite_office, name):
+    office = sqlite_office
+    slug = office.found(**LIVE) if "dialogue" in name else office.found(with_references(3))
+    if "dialogue" in name:
+        chatted(office, slug)
+    of = spec(slug, name)
+    asked = questions(office.store, slug, of.protocol)[:1]
+    pair = len(asked[0].shown) == 2
+    judge(office.store, of, asked, picked if pair else lambda one, of: scored(one, of, 3))
+    found = judge_frames(office.store, slug)
+    scales = set() if pair else {f"{of.protocol.low}-{of.protocol.high}"}
+    assert {run.scale for run in found.runs if run.scale} == set(found.ratings["scale"]) == scales
+
+
 def test_a_stratum_has_the_judges_view_of_its_replies(judged):
     office, slug = judged
     source = of_answers(read_answers(office.store, slug))
@@ -193,7 +247,11 @@ def test_without_people_the_plan_has_nothing_to_say(sqlite_office):
     assert source.plan is None
     assert source.notes[-1] == "The study's plan is about people's answers, and there are none yet."
     found = analyse(source.frames, source.plan)
-    assert set(found.dimensions) == {"relevance", "fluency", "informativeness", "coherence"}
+    names = {"relevance", "fluency", "informativeness", "coherence"}
+    assert set(found.dimensions) == {f"{name} (1-5)" for name in names}
+    text = to_text(make_document(found, "x"))
+    assert "ratings on scales of 1-5," in text
+    assert "Only judges have answered." in text and "No plan was given" not in text
 
 
 def test_exports_hold_both_with_every_column_described(judged):
@@ -276,6 +334,37 @@ def test_people_and_one_way_judges_are_taken_as_they_are():
         pd.testing.assert_frame_equal(decided(frames.preferences), frames.preferences)
     both = pair_rows(*answers, ("b", "left", "x"))
     assert list(decided(tidy(None, both).preferences)["choice"]) == ["tie"]
+
+
+def test_each_aspect_has_its_own_win_rates():
+    whole = pair_rows(("a", "left", "x"), ("a", "right", "x"))
+    flips = pair_rows(("a", "left", "x"), ("a", "right", "y"), ("b", "left", "y"))
+    later = pair_rows(("b", "right", "y"))
+    planted = whole.assign(arm_a="control:gold", choice="control:gold", arm_b="control:unsafe")
+    stages = pd.concat([flips, later, planted.assign(control="unsafe")]).assign(aspect="action")
+    found = analyse(tidy(None, pd.concat([whole, stages]).fillna("")))
+    judges = found.of(RaterKind.JUDGE)
+    assert [(one.first, one.loss.value) for one in judges.win_rates] == [("y", 1)]
+    (one,) = judges.aspects
+    assert (one.aspect, one.rate.first, one.rate.win.n) == ("action", "y", 2)
+    assert (one.rate.win.value, one.rate.tie.value, one.rate.loss.value) == (0.5, 0.5, 0)
+    text = to_text(make_document(found, "x"))
+    assert "**All judges" not in text and "**Judge: preferences by aspect (exploratory)**" in text
+    assert "| action | y vs x | 50%" in text
+
+
+def test_a_judge_of_pairs_is_checked_by_its_choices():
+    once = pair_rows(("a", "left", "x"), ("a", "right", "x"), ("b", "left", "y"))
+    again = pair_rows(("a", "left", "x"), ("a", "right", "y"))
+    rows = pd.concat([once.assign(sample="0"), again.assign(sample="1")])
+    checks = {one.name: one.estimate for one in judge_checks(tidy(None, rows))}
+    assert (checks["test-retest"].value, checks["test-retest"].n) == (0.5, 2)
+    found = judge_checks(tidy(None, once))
+    assert {one.rater for one in found} == {"j"}
+    checks = {one.name: one.estimate for one in found}
+    assert checks["test-retest"].note == "no comparison was asked twice (column sample)"
+    assert checks["length"].note.startswith("it scored no reply; the Bradley-Terry table")
+    assert checks["own family"].note == "it scored no reply"
 
 
 def test_aspects_and_controls_are_no_comparisons_of_arms():

@@ -5,15 +5,18 @@ from dataclasses import replace
 
 import pytest
 
+from annotations import Store
+from annotations.exporting import Format, export_study
 from annotations.judge.ledger import Ledger, place_of
 from annotations.judge.material import questions
 from annotations.judge.protocol import load_protocol
 from annotations.judge.values import Answered, Asking, Control, Pick, Usage, Verdict
+from annotations.ratings_csv import read_ratings
 from annotations.studies.errors import StudyError
 from annotations.upkeep import check_database
 from annotations.values import JudgeStatus, StudyDimension
 from esc_demo.dialogue import Message
-from esc_demo.errors import StorageError
+from esc_demo.errors import BadInput, StorageError
 from tests.annotations.judge.judging import (
     ALL_CONTROLS,
     LIVE,
@@ -68,6 +71,29 @@ def test_the_same_settings_are_the_same_run(sqlite_office):
     )  # fmt: skip
     hashes = {replace(of, **change).content_hash for change in changes}
     assert len(hashes | {of.content_hash}) == len(changes) + 1
+
+
+def test_the_export_of_a_run_over_pairs_can_be_read_again(sqlite_office, tmp_path):
+    of, found = asked(sqlite_office, with_references(), "esconv-pair", controls=ALL_CONTROLS)
+    judge(sqlite_office.store, of, found, picked)
+    export = export_study(sqlite_office.store, of.slug, [Format.CSV])
+    (tmp_path / "p.csv").write_bytes(export.files["preferences.csv"])
+    read = read_ratings(None, tmp_path / "p.csv").frames.preferences
+    assert len(read) == len(found) * 4 and set(read["rater_kind"]) == {"judge"}
+    assert set(read["aspect"]) == {"", "action", "comforting", "exploration"}
+
+
+def test_a_run_is_held_by_one_at_a_time(office):
+    of, _ = asked(office)
+    with Store(office.store.engine.url.render_as_string(hide_password=False)) as other:
+        first, second = Ledger(office.store), Ledger(other)
+        with first.alone(of):
+            with pytest.raises(BadInput, match=r"gpt-4o-mini over the study small .* goes on"):
+                second.alone(of).__enter__()
+            with second.alone(replace(of, samples=2)):  # another run is nobody's business
+                pass
+        with second.alone(of), pytest.raises(BadInput, match="Another process"):
+            first.alone(of).__enter__()
 
 
 def test_a_draft_cannot_be_judged_and_a_closed_study_can(sqlite_office):

@@ -1,5 +1,7 @@
 """What a judge is asked about a study, and what it never gets to read."""
 
+from dataclasses import replace
+
 import pytest
 
 from annotations.judge.material import questions
@@ -111,6 +113,30 @@ def test_controls_are_planted_beside_every_item(sqlite_office):
     assert set(shown) == {(Control.GOLD, kind) for kind in bad} | {
         (kind, Control.GOLD) for kind in bad
     }
+
+
+def test_a_limit_does_not_change_what_is_planted(sqlite_office):
+    slug = sqlite_office.found(with_references(8))
+    found = questions(sqlite_office.store, slug, REPLY, controls=ALL_CONTROLS)
+    for limit in (1, 2, 4):
+        few = questions(sqlite_office.store, slug, REPLY, controls=ALL_CONTROLS, limit=limit)
+        assert few == [one for one in found if int(one.item.removeprefix("item-")) < limit]
+
+
+@pytest.mark.parametrize("required", [False, True])
+def test_no_reference_is_shown_beside_planted_replies(sqlite_office, required):
+    """Where a protocol cannot do without, it stays."""
+    slug = sqlite_office.found(with_references())
+    protocol = replace(DIALOGUE, reference="required") if required else DIALOGUE
+    found = questions(sqlite_office.store, slug, protocol, controls=ALL_CONTROLS)
+    of_arms = [one for one in found if one.shown[0].control is None]
+    planted = [one for one in found if one.shown[0].control]
+    assert all(one.reference for one in of_arms) and len(planted) == 4 * len(Control)
+    assert {bool(one.reference) for one in planted} == {required}
+    gold = [one for one in planted if one.shown[0].control is Control.GOLD]
+    for one in gold:
+        prompt = messages_for(protocol, one)[-1].content
+        assert prompt.count(one.shown[0].text) == (2 if required else 1)
 
 
 def test_controls_that_cannot_be_had_are_refused(sqlite_office):

@@ -1,7 +1,11 @@
 """What calls cost, and that no price is made up."""
 
+import json
+
 import pytest
 
+from annotations import Store
+from annotations.judge.job import Job, prepare
 from annotations.judge.prices import (
     Price,
     cost,
@@ -9,10 +13,15 @@ from annotations.judge.prices import (
     given_price,
     price_of,
     prompt_tokens,
+    schema_tokens,
 )
-from annotations.judge.values import Usage
+from annotations.judge.protocol import load_protocol
+from annotations.judge.schema import answer_schema
+from annotations.judge.values import Asking, Usage
 from esc_demo.dialogue import Message
 from esc_demo.errors import BadInput
+from esc_demo.settings import Settings
+from tests.annotations.judge.opened import founded
 
 OWN = Price(1.0, 2.0, "given on the command line")
 
@@ -94,6 +103,19 @@ def test_costs_add_up():
         sum(asked), 800, pytest.approx((2.0 * sum(asked) + 4.0 * 800) / 1e6)
     )
     assert estimate(OWN, [], 400) == Usage()
+
+
+def test_a_schema_that_is_sent_counts_as_prompt(migrated, tmp_path):
+    assert schema_tokens(None) == 0
+    schema = answer_schema(load_protocol("esc-reply"))
+    assert schema_tokens(schema) >= len(json.dumps(schema)) / 4
+    url = f"sqlite:///{founded(migrated, tmp_path)}"
+    told = []
+    for structured in (True, False):
+        job = Job("small", "esc-reply", "m", "http://127.0.0.1:9/v1", Asking(structured=structured))
+        with Store(url) as store:
+            told.append(prepare(job, Settings(), store).plan.usage.prompt_tokens)
+    assert told[0] - told[1] == 12 * schema_tokens(schema)
 
 
 @pytest.mark.parametrize(

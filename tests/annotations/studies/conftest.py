@@ -61,13 +61,27 @@ class Writer:
         path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), "utf-8")
         return path
 
-    def run(self, name, *, context="raw", dialogues=3, replies=4, mode="forced", data="d", **of):
+    def run(
+        self,
+        name,
+        *,
+        context="raw",
+        dialogues=3,
+        replies=4,
+        mode="forced",
+        data="d",
+        prompt=True,
+        **of,
+    ):
         """The path of a file of generated replies; `of` changes every record."""
         header = {
             "kind": "esc-replies",
             "run_hash": f"hash-{name}",
             "protocol": {"mode": mode, "data_hash": data, "items": dialogues * replies},
-            "condition": {"context": {"kind": context, "last_k": None}},
+            "condition": {
+                "context": {"kind": context, "keep_negation": False, "last_k": None},
+                "prompt": prompt,
+            },
         }
         records = [
             {

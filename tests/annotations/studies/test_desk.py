@@ -11,7 +11,7 @@ from annotations.studies.values import Stage, StudyStatus
 from esc_demo.errors import ConfigError
 from tests.annotations.raw import Refused
 from tests.annotations.studies.conftest import ARMS, item_lines
-from tests.annotations.studies.raters import GOLD, PRACTICE
+from tests.annotations.studies.raters import GOLD, PRACTICE, Rater
 
 FULL = {
     "practice": [PRACTICE],
@@ -98,6 +98,23 @@ def test_pausing_and_closing(office):
         with pytest.raises(StudyError, match="closed"):
             call(slug)
     assert office.desk.close(slug).closed_at == office.clock.now
+
+
+def test_closing_gives_the_debrief_and_code_to_who_took_part(office):
+    site = {"open": True, "completion_url": "https://example.org/done?cc={code}"}
+    slug = office.found(recruitment=site)
+    busy, idle, stranger = office.rater(slug), office.rater(slug), Rater(office.desk, slug)
+    busy.submit(busy.item())
+    idle.item()
+    office.desk.close(slug)
+    screen = busy.screen()
+    assert (screen.stage, screen.debrief.text) == (Stage.CLOSED, "Thank you.")
+    assert screen.debrief.completion_code
+    assert screen.debrief.completion_url.endswith(screen.debrief.completion_code)
+    (check,) = office.desk.check_codes(slug, [screen.debrief.completion_code])
+    assert (check.verdict, check.screens) == ("early", 1)
+    for other in (idle, stranger):
+        assert (other.screen().stage, other.screen().debrief) == (Stage.CLOSED, None)
 
 
 def test_a_study_that_is_not_there_or_not_open(office):
@@ -189,7 +206,8 @@ def test_who_finds_no_item_is_thanked_and_may_come_later(office):
     assert done.work().stage is Stage.DONE
     late = office.rater(slug)
     assert late.screen().stage is Stage.FULL
-    assert late.screen().debrief is not None
+    assert late.screen().debrief.text == "Thank you."
+    assert late.screen().debrief.completion_code == ""  # nothing was answered
     office.desk.withdraw(slug, done.key)
     assert late.screen().stage is Stage.RATING
     assert office.desk.progress(slug).submitted == 0

@@ -1,5 +1,7 @@
 """The shipped examples are whole, kind and buildable."""
 
+import re
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -21,11 +23,20 @@ def load(name):
 def test_an_example_is_valid_and_says_what_people_must_know(name):
     study = load(name)
     assert study.mode is StudyMode(name)
-    for words in ("TEMPLATE", "ethics board", "voluntary", "skip", "withdraw", "Help", "crisis"):
+    for words in ("TEMPLATE", "ethics board", "voluntary", "skip", "withdraw", "crisis"):
         assert words in study.consent.text
     assert str(study.retention_days) not in study.consent.text  # said once, in the file
-    assert "Help" in study.content_note
     assert "crisis line" in study.debrief
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_texts_name_the_button_for_support_as_the_page_does(name):
+    study, page = load(name), files("esc_demo.ui.study") / "static" / "study.html"
+    button = re.search(r'id="open-support"[^>]*>([^<]+)<', page.read_text("utf-8"))[1]
+    for text in (study.consent.text, study.content_note, study.debrief):
+        assert f'"{button}"' in text
+        assert "Help" not in text
+    assert f'"{button}"' in (FOLDER / "README.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", ["pairs", "single"])

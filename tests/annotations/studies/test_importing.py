@@ -47,6 +47,11 @@ def scores(rater="ann@example.org", item="item-0", left="lora", right="base", sc
     )
 
 
+def choices(*raters, item="item-0", left="lora", right="base"):
+    """A file with a preference of each."""
+    return CHOSEN + "".join(f"{rater},{item},{left},{right},1,tie\n" for rater in raters)
+
+
 def stored(office):
     """Rows of everything that an import adds to."""
     tables = ("study_participant", "study_assignment", "study_submission", "rating_submission")
@@ -79,9 +84,9 @@ def test_ratings_and_preferences_of_a_screen_come_together(office, bring):
 
 
 def test_two_studies_may_import_the_same_files(office, bring):
-    file = RATED + scores()
-    assert bring(office.found(), file).screens == 1
-    done = bring(office.found(slug="another"), file)
+    files = (RATED + scores(), choices("ann@example.org"))
+    assert bring(office.found(), *files).screens == 1
+    done = bring(office.found(slug="another"), *files)
     assert (done.again, done.screens) == (False, 1)
     assert check_database(office.store.engine) == ()
 
@@ -93,17 +98,19 @@ def test_the_same_files_again_change_nothing(office, bring):
     before = stored(office)
     assert bring(slug, *reversed(first)).again
     assert stored(office) == before
-    with pytest.raises(BadInput, match="line 2: this rater was given item-0 before"):
-        bring(slug, RATED + scores(score="1"))
+    with pytest.raises(BadInput, match=r"file0.csv, line 2: this rater was given item-0 before"):
+        bring(slug, RATED + scores(score="1"), choices("ann@example.org"))
     assert stored(office) == before
     # The same person with another item is the same participant.
-    assert bring(slug, RATED + scores(item="item-1")).new_raters == 0
+    more = (RATED + scores(item="item-1"), choices("ann@example.org", item="item-1"))
+    assert bring(slug, *more).new_raters == 0
     assert set(ratings_frame(office.store, slug)["participant"]) == {"P001"}
 
 
 def test_what_a_task_does_not_need_is_surplus(office, bring):
     slug = office.found()
-    done = bring(slug, RATED + "".join(scores(name) for name in ("ann", "bob", "eve")))
+    names = ("ann", "bob", "eve")
+    done = bring(slug, RATED + "".join(scores(name) for name in names), choices(*names))
     assert (done.screens, done.surplus) == (3, 1)
     assert set(ratings_frame(office.store, slug)["participant"]) == {"P001", "P002"}
     kept = ratings_frame(office.store, slug, Keep(surplus=True))
@@ -111,6 +118,25 @@ def test_what_a_task_does_not_need_is_surplus(office, bring):
     assert check_database(office.store.engine) == ()
     seen = {office.rater(slug).item().history[0].text for _ in range(4)}
     assert len(seen) > 1  # people still get items
+
+
+def test_a_screen_that_lacks_an_answer_takes_no_place(sqlite_url, new_study, clock, tmp_path):
+    office = Office(sqlite_url, new_study, clock)
+    slug = office.found()
+    rated, chosen = tmp_path / "rated.csv", tmp_path / "chosen.csv"
+    rated.write_text(RATED + scores("ann") + scores("bob").partition("\n")[2])
+    chosen.write_text(choices("ann", "bob"))
+    for files, said in [
+        ([rated, chosen], "rated.csv, line 10: .* about item-0 lack engagement of lora; what"),
+        ([rated], "line 2: .* about item-0 lack the preference"),
+        ([chosen], "line 2: .* about item-0 lack engagement of lora, comforting of lora, "),
+    ]:
+        with pytest.raises(BadInput, match=said):
+            import_files(office.store, slug, files)
+    assert stored(office) == [0] * 6
+    rated.write_text(RATED + scores("ann") + scores("bob"))
+    assert import_files(office.store, slug, [rated, chosen]).surplus == 0
+    office.store.close()
 
 
 @pytest.mark.parametrize(
@@ -174,6 +200,11 @@ def test_any_wrong_line_stops_everything(office, bring, lines, said):
             RATED.replace("\n", ",submitted_at\n") + "a,item-0,base,1,comforting,3,2020-01-01\n",
             "time zone",
         ),
+        (
+            RATED.replace("\n", ",submitted_at\n")
+            + "a,item-0,base,1,comforting,3,0001-01-01T00:00:00+14:00\n",
+            "line 2: submitted_at is '0001-01-01",
+        ),
         (CHOSEN + "a,item-0,base,lora,1,full\n", "choice is 'full'"),
         (CHOSEN + "a,item-0,base,lora,1,tie\na,item-0,lora,base,2,tie\n", "a second preference"),
     ],
@@ -203,10 +234,11 @@ def test_only_an_open_study_of_written_replies_takes_imports(office, bring):
 def test_single_replies_need_no_side(office, bring):
     plan = {"primary": {"outcome": "comforting", "arms": ["base", "lora"]}, "participants": 2}
     slug = office.found(mode="single", scales={"preference": False}, plan=plan)
-    done = bring(slug, "rater,item,arm,dimension,score\nann,item-0,full,comforting,5\n")
-    assert (done.screens, done.scores) == (1, 1)
+    lines = scores("ann").replace(",lora,1,", ",full,").splitlines(keepends=True)[:4]
+    done = bring(slug, "rater,item,arm,dimension,score\n" + "".join(lines))
+    assert (done.screens, done.scores) == (1, 4)
     row = ratings_frame(office.store, slug).iloc[0]
-    assert (row["arm"], row["score"]) == ("full", 5)
+    assert (row["arm"], row["score"]) == ("full", 4)
     with pytest.raises(BadInput, match="asks for no preference"):
         bring(slug, CHOSEN + "bob,item-0,base,lora,1,tie\n")
 

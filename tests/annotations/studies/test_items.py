@@ -8,7 +8,7 @@ from annotations.studies import items_from_runs, items_text, read_items
 from annotations.studies.normalise import give_aways, normalised, to_sentence_end
 from annotations.studies.values import FlagKind
 from esc_demo.dialogue import Role, Turn, UserProfile
-from esc_demo.errors import BadInput
+from esc_demo.errors import BadInput, ConfigError
 
 GOOD = {
     "id": "one",
@@ -95,6 +95,24 @@ def test_runs_that_do_not_belong_together(written, other, words):
         return
     with pytest.raises(BadInput, match=words):
         items_from_runs(runs)
+
+
+def test_an_arm_that_does_not_describe_its_run_is_refused(written, new_study):
+    runs = {
+        "base": written.run("base"),
+        "lora": written.run("lora", context="keypos", prompt=False),
+    }
+    arms = [{"id": arm, "model": f"model-{arm}-x"} for arm in runs]
+    values = {"items": {"runs": {arm: str(path) for arm, path in runs.items()}}}
+    values |= {"session": {"items": 3}, "arms": arms}
+    with pytest.raises(ConfigError) as error:
+        new_study(**values)
+    assert f'lora does not describe its run {runs["lora"]}: context is "raw", but' in str(
+        error.value
+    )
+    assert "prompt is true, but false in the run" in str(error.value)
+    arms[1] |= {"context": "keypos", "prompt": False}
+    assert len(new_study(**values).items) == 3
 
 
 def test_an_unfinished_or_damaged_run_is_refused(written):

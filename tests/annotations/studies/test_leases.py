@@ -37,7 +37,7 @@ def test_the_page_holds_its_item_by_looking_and_by_saving(office):
         rater.item()
         office.clock.advance(minutes=9)
         office.desk.save_draft(slug, rater.key, item.assignment_id, {})
-    assert other.screen().stage is Stage.FULL
+    assert other.screen().stage is Stage.WAITING
     assert rater.submit(item).status == "submitted"
 
 
@@ -45,12 +45,39 @@ def test_an_expired_place_is_given_to_somebody_else(office):
     slug = office.found(item_lines(1), **SINGLE_TASK)
     away, other = office.rater(slug), office.rater(slug)
     held = away.item()
-    assert other.screen().stage is Stage.FULL
+    assert other.screen().stage is Stage.WAITING
     office.clock.advance(minutes=11)
     assert other.item().replies
     assert office.kinds(away) == [("main", "expired")]
     with pytest.raises(StudyError, match="no longer open"):
         office.desk.save_draft(slug, away.key, held.assignment_id, {})
+    assert away.screen().stage is Stage.FULL
+
+
+def test_who_finds_all_places_held_waits_and_ends_when_they_are_answered(office):
+    slug = office.found(item_lines(2), **SINGLE_TASK | {"session": {"items": 2}})
+    quick, slow = office.rater(slug), office.rater(slug)
+    quick.submit(quick.item())
+    held = slow.item()
+    screen = quick.screen()
+    assert (screen.stage, screen.item, screen.debrief) == (Stage.WAITING, None, None)
+    assert office.sql("SELECT DISTINCT ended_as FROM study_participant") == [(None,)]
+    slow.submit(held)
+    assert quick.screen().stage is Stage.FULL
+    assert quick.screen().debrief.completion_code
+    ended = "SELECT ended_as FROM study_participant WHERE number = 1"
+    assert office.sql(ended) == [("full",)]
+
+
+def test_who_waits_gets_the_place_of_somebody_who_stays_away(office):
+    slug = office.found(item_lines(2), **SINGLE_TASK | {"session": {"items": 2}})
+    quick, away = office.rater(slug), office.rater(slug)
+    quick.submit(quick.item())
+    held = away.item()
+    assert quick.screen().stage is Stage.WAITING
+    office.clock.advance(minutes=31)
+    assert quick.item().replies == held.replies
+    # Short is only what the one who left has met, so there is nothing to wait for.
     assert away.screen().stage is Stage.FULL
 
 
@@ -61,7 +88,7 @@ def test_who_comes_back_late_goes_on_while_the_place_is_free(office):
     office.desk.save_draft(slug, rater.key, item.assignment_id, {"kept": 1})
     office.clock.advance(days=2)
     assert rater.item().draft == {"kept": 1}
-    assert office.rater(slug).screen().stage is Stage.FULL  # held again
+    assert office.rater(slug).screen().stage is Stage.WAITING  # held again
 
 
 def test_a_clock_that_jumps_back_does_no_harm(office):

@@ -61,13 +61,19 @@ def test_quality_export_backup_and_check(answered, tmp_path):
 
 def test_import_says_what_it_did(answered, tmp_path):
     _, slug = answered
-    path = tmp_path / "more.csv"
-    head = "rater,item,arm,other_arm,side,dimension,score,mood\n"
-    path.write_text(f"{head}ann,item-0,base,lora,1,comforting,4,fine\n")
-    text = run("import", path, "--study", slug)
+    scores, choices = tmp_path / "more.csv", tmp_path / "choices.csv"
+    lines = [
+        f"ann,item-0,{arm},{side},{dimension},4,fine\n"
+        for side, arm in enumerate(("base", "lora"), 1)
+        for dimension in ("engagement", "comforting", "appropriateness", "suggestion")
+    ]
+    scores.write_text("rater,item,arm,side,dimension,score,mood\n" + "".join(lines))
+    choices.write_text("rater,item,arm_a,arm_b,side_a,choice\nann,item-0,base,lora,1,tie\n")
+    text = run("import", scores, choices, "--study", slug)
     assert "Columns that are not used: more.csv: mood." in text
-    assert "Imported 1 screens with 1 scores and 0 preferences by 1 raters (1 of them new)" in text
-    assert "imported before; nothing was changed" in run("import", path, "--study", slug)
+    assert "Imported 1 screens with 8 scores and 1 preferences by 1 raters (1 of them new)" in text
+    again = run("import", scores, choices, "--study", slug)
+    assert "imported before; nothing was changed" in again
     assert "holds together" in run("check")
 
 

@@ -176,6 +176,48 @@ def test_anonymising_keeps_scores_and_no_text(office):
         office.sql("UPDATE study_submission SET comment = 'x' WHERE comment = ''")
 
 
+def hashes(office):
+    """Every hash that is kept of a participant or an invitation."""
+    rows = [
+        *office.sql("SELECT key_hash FROM study_participant"),
+        *office.sql("SELECT external_hash FROM study_participant"),
+        *office.sql("SELECT code_hash FROM study_invitation"),
+    ]
+    return {value for (value,) in rows if value}
+
+
+def test_nothing_leads_back_to_a_recruited_person_who_was_anonymised(office, monkeypatch):
+    monkeypatch.setenv("ESC_STUDY_SECRET", "a long random text")
+    get_settings.cache_clear()
+    slug = office.found(recruitment=SITE, withdrawal="anonymise")
+    rater = office.rater(slug, external="someone")
+    rater.submit(rater.item())
+    before = hashes(office)
+    office.desk.withdraw(slug, rater.key)
+    assert len(before) == 2
+    assert not before & hashes(office)
+    with refused(404, "goes by that code"):
+        rater.screen()
+    again = office.desk.enter(slug, external="someone")
+    assert (again.pseudonym, again.resumed, again.stage) == ("P002", False, Stage.CONSENT)
+    assert counts(office)[0] == 1
+
+
+def test_nothing_leads_back_to_an_invited_person_who_was_anonymised(office):
+    invited = {"invitations": ["first-code"]}
+    slug = office.found(recruitment=invited, withdrawal="anonymise")
+    rater = office.rater(slug, invitation="first-code")
+    before = hashes(office)
+    office.desk.withdraw(slug, rater.key)
+    assert len(before) == 2
+    assert not before & hashes(office)
+    with refused(403, "not on the list"):
+        office.desk.enter(slug, invitation="first-code")
+    office.desk.create(office.new_study(recruitment=invited, withdrawal="anonymise"))
+    again = office.desk.enter(slug, invitation="first-code")  # the owner lists the code again
+    assert (again.pseudonym, again.resumed) == ("P002", False)
+
+
 def test_the_database_lets_nobodys_answers_go_but_of_those_who_withdrew(office):
     slug, rater, stays = worked(office)
     office.sql(

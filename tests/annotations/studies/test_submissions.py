@@ -69,6 +69,31 @@ def test_a_double_click_stores_once_and_gives_the_same_receipt(office):
     assert rater.item().position == 2
 
 
+def test_other_answers_under_one_nonce_are_refused_and_the_first_stand(office):
+    slug = office.found()
+    rater = office.rater(slug)
+    item = rater.item()
+    said = {"score": 3, "preference": "2", "comment": "warm"}
+    sent = form(item, **said)
+    office.desk.submit(slug, rater.key, sent)
+    before = counts(office)
+    for changes in ({"score": 4}, {"preference": "1"}, {"comment": "cold"}):
+        other = form(item, **said | changes, nonce=sent.nonce)
+        with refused(409, "already answered differently elsewhere"):
+            office.desk.submit(slug, rater.key, other)
+    assert counts(office) == before
+    assert office.desk.submit(slug, rater.key, sent).duplicate
+    changed = form(item, score=1, preference="tie")
+    correct = office.desk.correct
+    correct(slug, rater.key, item.assignment_id, changed, "A slip.")
+    # Each nonce is held against its own answers, not against those in force.
+    assert office.desk.submit(slug, rater.key, sent).duplicate
+    assert correct(slug, rater.key, item.assignment_id, changed, "A slip.").duplicate
+    with refused(409, "differently elsewhere"):
+        mixed = form(item, score=1, preference="tie", nonce=sent.nonce)
+        office.desk.submit(slug, rater.key, mixed)
+
+
 def test_a_late_answer_counts_while_the_task_is_short(office):
     slug = office.found(item_lines(1), **SINGLE_TASK)
     rater = office.rater(slug)
@@ -109,6 +134,10 @@ def test_a_late_answer_can_still_win_the_place_that_somebody_else_holds_no_more(
         ({"scores": [{"engagement": float("nan")}, {}]}, "engagement is nan"),
         ({"scores": [{"engagement": True}, {}]}, "engagement is True"),
         ({"scores": [{"engagement": "5"}, {}]}, "engagement is 5"),
+        ({"scores": [{"engagement": "\ud800"}, {}]}, r"engagement is \\ud800; it must be"),
+        ({"scores": [{"\ud800": 3}, {}]}, r"'\\ud800' is not something that is rated"),
+        ({"preference": "\ud800"}, r"preference is '\\ud800'"),
+        ({"\ud800": 3}, "Extra inputs|valid string"),
         ({"scores": [{"base": 3}, {}]}, "'base' is not something that is rated"),
         ({"scores": "all fives"}, "must be a list"),
         ({"scores": [[], []]}, "given by dimension"),

@@ -5,7 +5,9 @@ import re
 import pytest
 
 from annotations.studies.oversight import oversee
+from annotations.studies.report import status_lines
 from annotations.studies.watching import CodeVerdict
+from esc_demo.engine import Failed, HistoryPolicy, PaneConfig, Request
 
 
 def verdicts(office, slug, *codes):
@@ -66,3 +68,28 @@ def test_oversight_pools_all_arms(office):
     assert all(one.alpha.n >= 4 for one in seen.agreement)  # a reply of each item at least
     assert list(seen.quality["participant"]) == ["P001", "P002"]
     assert seen.progress.submitted == 8
+
+
+def test_live_replies_that_name_their_model_are_counted_for_the_owner(office):
+    assert office.desk.progress(office.found(slug="written")).telling is None
+    live = {"chats_per_pair": 2, "least_turns": 2, "most_turns": 4}
+    slug = office.found(mode="live", items=None, live=live, session={"items": 2}, raters_per_item=1)
+    rater, chats = office.rater(slug), []
+    for name in ("model-base-x", "Qwen"):
+        chat = office.store.open_conversation(
+            origin="study", policy=HistoryPolicy.INDEPENDENT, app_version="1"
+        )
+        for position, reply in enumerate(("I am here.", f"I am {name}.")):
+            turn = office.store.add_turn(chat, position, "Hello.", HistoryPolicy.INDEPENDENT)
+            office.store.record(
+                *(chat, turn, 0, None, HistoryPolicy.INDEPENDENT),
+                Request(PaneConfig("m"), ()),
+                Failed(reply, "no model here", None, 0.1),
+            )
+        chats.append(chat)
+    assert office.desk.progress(slug).telling == 0  # somebody else's chats
+    office.desk.set_live_chats(slug, rater.key, rater.item().assignment_id, tuple(chats))
+    seen = oversee(office.store, slug)
+    assert seen.progress.telling == 2
+    said = "2 live replies named a model or a machine"
+    assert any(said in line for line in status_lines(seen.view, seen.progress))

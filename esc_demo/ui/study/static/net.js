@@ -90,6 +90,15 @@ export function forget(assignment) {
   }
 }
 
+/** Delete all that this browser keeps of this study's items. */
+export function forgetAll() {
+  try {
+    Object.keys(localStorage).filter((name) => name.startsWith(key(""))).forEach((name) => localStorage.removeItem(name));
+  } catch {
+    // see above
+  }
+}
+
 const SAVE_AFTER_MS = 500;
 const RETRY_MS = 4000;
 
@@ -123,11 +132,17 @@ export class Draft {
     return this.sending;
   }
 
+  /** What the server keeps: the nonce is this browser's own. */
+  body() {
+    const { nonce, ...draft } = this.answers;
+    return { assignment_id: this.assignment, draft };
+  }
+
   async send() {
     if (this.closed || !this.dirty) return;
     this.dirty = false;
     try {
-      await call("draft", { assignment_id: this.assignment, draft: this.answers });
+      await call("draft", this.body());
       if (this.closed) return;
       remember(this.assignment, { answers: this.answers, unsaved: this.dirty });
       if (!this.dirty) this.said("saved");
@@ -146,7 +161,7 @@ export class Draft {
   /** The page is going away: one last attempt that outlives it. */
   leave() {
     if (this.closed || !this.dirty) return;
-    call("draft", { assignment_id: this.assignment, draft: this.answers }, { keepalive: true }).catch(() => {});
+    call("draft", this.body(), { keepalive: true }).catch(() => {});
   }
 
   close() {

@@ -65,14 +65,30 @@ export function rest(now, act) {
 
 export function end(now) {
   const { text, completion_code: code, completion_url: url } = now.debrief;
-  const why = { capped: "You have reached the time limit that protects you. ", full: "The study has all the answers it needs. " }[now.stage] ?? "";
+  const why = {
+    capped: "You have reached the time limit that protects you. ",
+    full: "The study has all the answers it needs. ",
+    closed: "The study is closed and takes no more answers. ",
+  }[now.stage] ?? "";
+  const kept = now.answered ? "Everything you answered is stored." : "There is nothing left for you to do.";
   return [
     heading("Thank you"),
-    el("div", { class: "card" }, el("p", {}, `${why}Everything you answered is stored.`),
+    el("div", { class: "card" }, el("p", {}, `${why}${kept}`),
       code ? el("div", { class: "code" }, el("p", {}, "Your completion code"), el("p", {}, el("code", { id: "completion" }, code), copyButton(code, "Copy the code"))) : null,
       url ? el("p", {}, el("a", { href: url, class: "button main big" }, "Finish and return")) : null),
     el("div", { class: "card" }, prose(text), supportButton()),
     el("p", { class: "hint" }, "You may still withdraw: see Options."),
+  ];
+}
+
+export function waiting(now, look) {
+  return [
+    heading("Nothing is free just now"),
+    el("div", { class: "card" },
+      el("p", {}, "All that is still needed is with others at the moment. In some minutes an item may become free; this page looks again by itself."),
+      el("p", { class: "hint" }, "You can also close the page and come back later with the same link or your resume code. What you have done is kept."),
+      el("div", { class: "buttons" }, el("button", { type: "button", class: "main big", onclick: look }, "Look again"), supportButton())),
+    resumeCard(now),
   ];
 }
 

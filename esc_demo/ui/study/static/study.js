@@ -3,10 +3,11 @@
 import { ask, byId, el, heading, prose } from "./dom.js";
 import { ItemForm, equalise, openKeys } from "./form.js";
 import { Chat, chatColumns } from "./live.js";
-import { Draft, Offline, Refused, call, forget, insist, remembered } from "./net.js";
-import { consent, end, rest, resumeCard, still, welcome } from "./screens.js";
+import { Draft, Offline, Refused, call, forget, forgetAll, insist, remembered } from "./net.js";
+import { consent, end, rest, resumeCard, still, waiting, welcome } from "./screens.js";
 import { conversation, replyColumns } from "./talk.js";
 
+const LOOK_MS = 60_000;
 const main = byId("main");
 const others = "BroadcastChannel" in window ? new BroadcastChannel(`study:${location.pathname}`) : null;
 let screen = null; // what the server said last
@@ -14,12 +15,14 @@ let form = null; // the item's form, while there is one
 let chat = null;
 let draft = null;
 let busy = false;
+let later = 0; // the timer of a page that waits for an item
 let active = { ms: 0, since: 0 };
 
 // ---- showing a screen -------------------------------------------------------------------
 
 function show(next, message = "") {
   leave();
+  if (next.stage === "withdrawn") forgetAll(); // after `leave`, so that no draft is kept anew
   screen = next;
   byId("name").textContent = next.title;
   byId("open-options").hidden = !next.code;
@@ -35,9 +38,22 @@ function show(next, message = "") {
   if (message) saved(message);
   if (form) equalise([...main.querySelectorAll(".reply")]);
   title?.focus({ preventScroll: true });
+  if (next.stage === "waiting") lookLater();
+}
+
+/** Look now and then whether an item has become free; nobody who is away is given one. */
+function lookLater() {
+  later = setTimeout(async () => {
+    const idle = () => screen.stage === "waiting" && !form && !document.querySelector("dialog[open]");
+    const next = idle() && !document.hidden ? await call("screen").catch(() => null) : null;
+    if (screen.stage !== "waiting") return;
+    if (next && next.stage !== "waiting" && idle()) show(next);
+    else lookLater();
+  }, LOOK_MS);
 }
 
 function leave() {
+  clearTimeout(later);
   draft?.close();
   chat?.leave();
   form = chat = draft = null;
@@ -68,8 +84,9 @@ const VIEWS = {
   done: (now) => [...end(now), previousButton(now)],
   capped: (now) => [...end(now), previousButton(now)],
   full: (now) => [...end(now), previousButton(now)],
+  waiting: (now) => [...waiting(now, () => again(now)), previousButton(now)],
   paused: (now) => still(now, "The study is paused", "What you have done is kept. Please come back later with this link."),
-  closed: (now) => still(now, "The study is closed", "No more answers are taken. Thank you for your interest."),
+  closed: (now) => (now.debrief ? end(now) : still(now, "The study is closed", "No more answers are taken. Thank you for your interest.")),
   withdrawn: (now) => still(now, "You have withdrawn", "You take no further part. Thank you for the time you gave."),
 };
 
@@ -83,7 +100,8 @@ function blank(now) {
 function answersOf(now) {
   const here = remembered(now.assignment_id);
   const kept = here && (here.unsaved || !now.draft) ? here.answers : now.draft;
-  return { ...blank(now), ...(kept ?? {}) };
+  // Another device that goes on with the draft sends its own answers, so under its own nonce.
+  return { ...blank(now), ...(kept ?? {}), nonce: here?.answers?.nonce ?? nonce() };
 }
 
 const nonce = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -172,11 +190,13 @@ async function submit(answers) {
 function practised(done, it, answers) {
   form = null;
   const good = done.passed !== false;
+  const next = done.screen.item; // only what must be passed comes again
+  const repeat = !good && Boolean(next?.practice) && next.position === it.position;
   main.replaceChildren(
     heading(good ? "Well done" : "Not quite what we had in mind"),
     el("div", { class: good ? "card good" : "card care" }, prose(done.feedback || "Thank you."),
-      good ? null : el("p", {}, "There is no harm in that. Have another look and answer again."),
-      el("div", { class: "buttons" }, el("button", { type: "button", class: "main big", onclick: () => show(done.screen) }, good ? "Go on" : "Try again"))),
+      good ? null : el("p", {}, `There is no harm in that.${repeat ? " Have another look and answer again." : ""}`),
+      el("div", { class: "buttons" }, el("button", { type: "button", class: "main big", onclick: () => show(done.screen) }, repeat ? "Try again" : "Go on"))),
     ...(it.history.length ? [conversation(it.history)] : []),
     el("div", { class: it.replies.length > 1 ? "sides two" : "sides" },
       replyColumns(it).map((column, index) => el("section", { class: "side" }, column.body,
@@ -193,7 +213,9 @@ async function skip() {
   const reason = el("textarea", { rows: "2", maxlength: "500", id: "reason" });
   const text = [el("p", {}, "That is quite all right: it costs you nothing, and you need not say why."), el("label", { for: "reason" }, "Reason (optional)", reason)];
   const said = await ask("Skip this item?", text, { yes: "Skip it", read: () => ({ reason: reason.value.trim() }) });
-  if (said) await act("skip", { assignment_id: screen.item.assignment_id, ...said }, "Skipped");
+  if (!said) return;
+  const { assignment_id } = screen.item;
+  if (await act("skip", { assignment_id, ...said }, "Skipped")) forget(assignment_id);
 }
 
 async function report() {
@@ -256,16 +278,19 @@ function correct({ item: it, answers: before }) {
 
 // ---- acting and refusals ----------------------------------------------------------------
 
+/** Whether it was done; a refusal has been shown by then. */
 async function act(name, values, message = "") {
-  if (busy) return; // a double click
+  if (busy) return false; // a double click
   busy = true;
   try {
     const told = (pause) => notice(`No connection. Nothing is lost; trying again in ${pause} seconds.`);
     const answer = await insist(name, values, told);
     others?.postMessage("moved");
     show(answer.screen ?? answer, message);
+    return true;
   } catch (error) {
     refused(error);
+    return false;
   } finally {
     busy = false;
   }
@@ -300,7 +325,15 @@ async function withdraw() {
   const said = await ask("Withdraw from the study?",
     [el("p", {}, `${what} You need not give a reason.`), el("label", { class: "check", for: "sure" }, sure, el("span", {}, "Yes, I want to withdraw."))],
     { yes: "Withdraw", danger: true, ready: () => sure.checked, read: () => ({}) });
-  if (said) await act("withdraw", {});
+  if (!said) return;
+  try {
+    show(await insist("withdraw", {}, () => notice("No connection; trying again.")));
+    others?.postMessage("moved");
+  } catch (error) {
+    // Cut loose by an earlier attempt whose reply got lost: the study knows the code no more.
+    if (error.status === 404 && screen.withdrawal === "anonymise") show({ stage: "withdrawn", title: screen.title });
+    else refused(error);
+  }
 }
 
 function options() {
