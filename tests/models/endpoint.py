@@ -4,7 +4,9 @@ import json
 import threading
 import time
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from tests.loopback import Loopback
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,7 @@ class Seen:
     at: float
 
 
-class Endpoint:
+class Endpoint(Loopback):
     """Answers with the last message; `answers` are faults to be used up first, one a request.
 
     A fault is (status, {"Retry-After": ..., "code": ..., "message": ...}), or one of "slow",
@@ -27,22 +29,8 @@ class Endpoint:
         self.key, self.pause_s = key, pause_s
         self.answers, self.requests = [], []
         self.most = self.now = 0
-        self.lock, self.closing = threading.Lock(), threading.Event()
-        handler = type("Handler", (_Handler,), {"endpoint": self})
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
-
-    def __enter__(self):
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.closing.set()
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
+        self.lock = threading.Lock()
+        self.listen(type("Handler", (_Handler,), {"endpoint": self}))
 
 
 class _Handler(BaseHTTPRequestHandler):

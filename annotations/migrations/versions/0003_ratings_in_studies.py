@@ -12,6 +12,7 @@ from annotations.migrations.building import (
     ID,
     MOMENT,
     WORD,
+    add_rules,
     ck,
     first_only,
     fk,
@@ -24,6 +25,7 @@ from annotations.migrations.building import (
     pk,
     same_rater,
     uq,
+    withdrawn,
 )
 
 revision = "0003"
@@ -132,28 +134,15 @@ def _alter_judgements() -> None:
         ("preference", "preferred_reply_id"),
     ):
         op.add_column(table, may(column, ID))
-    _add("rating", _dimensions())
-    _add("rating_submission", *_submission_rules())
-    _add("preference", *_preference_rules())
+    add_rules("rating", _dimensions())
+    add_rules("rating_submission", *_submission_rules())
+    add_rules("preference", *_preference_rules())
     for table, judged in (
         ("rating_submission", ("assignment_id", "reply_id")),
         ("preference", ("assignment_id",)),
     ):
         key, unique = same_rater(table, *judged, study=True)
-        _add(table, unique, key)
-
-
-def _add(table: str, *rules: sa.Constraint) -> None:
-    for rule in rules:
-        if isinstance(rule, sa.CheckConstraint):
-            op.create_check_constraint(rule.name, table, rule.sqltext)
-        elif isinstance(rule, sa.UniqueConstraint):
-            op.create_unique_constraint(rule.name, table, list(rule._pending_colargs))
-        else:
-            targets = [element.target_fullname.split(".") for element in rule.elements]
-            op.create_foreign_key(
-                rule.name, table, targets[0][0], list(rule.column_keys), [to for _, to in targets]
-            )
+        add_rules(table, unique, key)
 
 
 def _rebuild_judgements() -> None:
@@ -296,15 +285,6 @@ def _drop_guards_of_judgements() -> None:
 TURN_FIXED = (
     "id, conversation_id, position, revision, seeker_text, history_policy, supersedes, created_at"
 )
-
-
-def withdrawn(participant: str, how: str = "") -> str:
-    """The condition that this participant took the answers back (by `how`, if given)."""
-    means = f" AND p.withdrawal = '{how}'" if how else ""
-    return (
-        "EXISTS (SELECT 1 FROM study_participant AS p"
-        f" WHERE p.id = {participant} AND p.withdrawal IS NOT NULL{means})"
-    )
 
 
 def _guard_judgements() -> None:

@@ -11,7 +11,9 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from tests.loopback import Loopback, Server
 
 WORDS = ("zero", "one", "two", "three", "four", "five")
 
@@ -54,7 +56,7 @@ def _hash(*parts):
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-class Faulty:
+class Faulty(Loopback):
     """`faults` are used up one by one, not by repairs; then `spoil` may name one for a request."""
 
     def __init__(self, schema=None, key="right", pause_s=0.0):
@@ -64,21 +66,8 @@ class Faulty:
         self.requests, self.paid = [], Counter()
         self.prompt_tokens = self.completion_tokens = 0
         self.most = self.now = 0
-        self.lock, self.closing = threading.Lock(), threading.Event()
-        handler = type("Handler", (_Handler,), {"home": self})
-        self.server = _Server(("127.0.0.1", 0), handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
-
-    def __enter__(self):
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.closing.set()
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
+        self.lock = threading.Lock()
+        self.listen(type("Handler", (_Handler,), {"home": self}), _Server)
 
     def charge(self, seen, text):
         """Count an answer; what it used."""
@@ -110,10 +99,7 @@ class Faulty:
         }
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
-
+class _Server(Server):
     def handle_error(self, *_):
         """Clients that leave early are part of the game."""
 

@@ -237,7 +237,8 @@ def test_the_number_at_once_has_a_bound_and_falls_under_overload(new_desk):
     calm, busy = new_desk(pause_s=0.02), new_desk(pause_s=0.02)
     calm.judge(concurrency=3)
     assert calm.server.most <= 3
-    busy.server.faults = [Fault(status=429)] * 4
+    # The wait is long enough to be told of: progress is told a few times a second only.
+    busy.server.faults = [Fault(status=429, headers={"Retry-After": "0.6"})] * 4
     busy.judge(concurrency=16)
     assert min(state.allowed for state in busy.states) < 4 and busy.server.most <= 8
     busy.adds_up()
