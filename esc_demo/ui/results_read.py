@@ -176,7 +176,7 @@ def _history(scored: Scored, records: Sequence[dict[str, Any]]) -> str:
     *earlier, last = said or [{"role": "user", "content": ""}]
     before = (
         f'<details class="esc-log-lines" open><summary>{len(earlier)} earlier messages, {note}'
-        f'</summary><div class="esc-past" tabindex="0" role="region" aria-label="History">'
+        f'</summary><div class="esc-behind" tabindex="0" role="region" aria-label="History">'
         f"{_messages(earlier)}</div></details>"
         if earlier
         else f'<p class="esc-hint">The dialogue begins here ({note}).</p>'

@@ -202,6 +202,8 @@ def test_panes_come_and_go_and_a_cleared_conversation_comes_back(server, open_pa
     page.locator("#clear").click()
     page.locator("#clear-yes").click()
     expect(page.locator("#log-A .esc-empty")).to_be_visible()
+    earlier = page.locator("#log-A .html-container .esc-past")
+    assert earlier.evaluate("box => box.offsetHeight") == 0, "an empty box stands above the hint"
     page.get_by_role("button", name="Undo clear").click()
     expect(page.locator("#log-A")).to_contain_text("Remember me.")
     page.get_by_role("button", name="Edit last message").click()
