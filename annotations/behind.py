@@ -22,8 +22,9 @@ from annotations.schema_study import (
     StudyTask,
 )
 from annotations.store import Store
+from annotations.studies.content import turns_of
 from annotations.studies.people import pseudonym
-from annotations.studies.stored import find_study, shown_arms, turns_of
+from annotations.studies.stored import find_study, shown_arms
 from annotations.transactions import Transactions
 from annotations.values import AssignmentKind, AssignmentStatus, RaterKind, StudyMode
 from esc_demo.dialogue import Role, Turn

@@ -1,9 +1,10 @@
 """Ratings and preferences that were collected elsewhere, read from CSV: all of a file, or nothing.
 
 Ratings need the columns rater, item, arm, dimension and score (0 to 5, or empty or "cannot_judge");
-preferences need rater, item, arm_a, arm_b and choice (an arm, "tie" or "both_bad"). The other
-columns of a tidy frame may stand beside them; what is not known is ignored and named. All rows
-of a file are of one study.
+preferences need rater, item, arm_a, arm_b and choice (an arm, "tie" or "both_bad"). Both may stand
+in one file with the columns of both: a row with a choice is a preference. The other columns of a
+tidy frame may stand beside them; what is not known is ignored and named. All rows of a file are of
+one study.
 """
 
 from __future__ import annotations
@@ -58,35 +59,63 @@ def read_ratings(ratings: Path | None, preferences: Path | None = None) -> Impor
     notes: list[str] = []
     rated = preferred = None
     if ratings is not None:
-        rated = _read(ratings, RATING_KEYS, {*RATING_DEFAULTS, "status"}, _rating_problem, notes)
+        both = _holds_both(ratings)
+        if both and preferences is not None:
+            raise BadInput(
+                f"{ratings.name} holds preferences of its own (column 'choice'), and"
+                f" {preferences.name} is given too. Put all preferences into one of them."
+            )
+        rated = _read(ratings, _RATINGS, notes, both)
         if len(rated):
             rated["status"] = [_status(row) for row in rated.to_dict("records")]
             rated["score"] = pd.to_numeric(rated["score"], errors="coerce")
+        if both:
+            preferred = _read(ratings, _PREFERENCES, notes, both)
     if preferences is not None:
-        extra = set(PREFERENCE_DEFAULTS)
-        preferred = _read(preferences, PREFERENCE_KEYS, extra, _preference_problem, notes)
+        preferred = _read(preferences, _PREFERENCES, notes)
     return Imported(tidy(rated, preferred), tuple(notes))
 
 
-def _read(
-    path: Path,
-    keys: tuple[str, ...],
-    optional: set[str],
-    problem: Callable[[Row], str],
-    notes: list[str],
-) -> pd.DataFrame:
-    """The checked rows of one file."""
+@dataclass(frozen=True)
+class _Kind:
+    """One kind of rows: the columns it needs and may have, and what can be wrong with a row."""
+
+    keys: tuple[str, ...]
+    optional: frozenset[str]
+    problem: Callable[[Row], str]
+    chosen: bool
+    """Whether its rows have a choice, where both kinds stand in one file."""
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """All that are read."""
+        return self.optional | frozenset(self.keys)
+
+
+def _holds_both(path: Path) -> bool:
+    """Whether a file has the columns of ratings and those of preferences."""
+    heads = next(csv.reader(io.StringIO(_text(path))), [])
+    return {name.strip() for name in heads} >= {*RATING_KEYS, *PREFERENCE_KEYS}
+
+
+def _read(path: Path, kind: _Kind, notes: list[str], both: bool = False) -> pd.DataFrame:
+    """The checked rows of one kind in a file; with `both` there are rows of the other, too."""
+    keys, problem = kind.keys, kind.problem
     reader = csv.DictReader(io.StringIO(_text(path)), strict=True)
     heads = [(name or "").strip() for name in reader.fieldnames or []]
     _check_heads(path, heads, keys)
     reader.fieldnames = heads
-    ignored = [name for name in heads if name not in {*keys, *optional}]
-    if ignored:
-        notes.append(f"{path.name}: the columns {', '.join(map(repr, ignored))} are not used.")
+    ignored = [name for name in heads if name not in kind.columns]
+    # With both kinds in one file, a column is named once, and only if neither kind knows it.
+    named = [
+        name for name in ignored if not (both and (kind.chosen or name in _PREFERENCES.columns))
+    ]
+    if named:
+        notes.append(f"{path.name}: the columns {', '.join(map(repr, named))} are not used.")
     rows: list[Row] = []
     problems: list[str] = []
     seen: dict[tuple[str, ...], int] = {}
-    identity = [name for name in heads if name in _IDENTITY]
+    identity = [name for name in heads if name in _IDENTITY and name not in ignored]
     try:
         for row in reader:
             line = reader.line_num
@@ -95,6 +124,11 @@ def _read(
                 clean["rater_kind"] = RaterKind.HUMAN.value
             if None in row or len(clean) < len(heads):
                 problems.append(f"line {line}: not as many cells as columns ({len(heads)})")
+                continue
+            if both and _is_preference(clean) is not kind.chosen:
+                continue
+            if both and clean["choice"] and (clean["dimension"] or clean["score"]):
+                problems.append(f"line {line}: a score and a choice; give each a row of its own")
                 continue
             why = _empty(clean, keys) or problem(clean)
             key = _key(clean, identity)
@@ -115,10 +149,16 @@ def _read(
             f"{path.name} holds answers of {len(studies)} studies, and a report is about one:"
             f" {', '.join(studies[:MOST_SHOWN])}. Keep the rows of one study in each file."
         )
-    if not rows:
+    if not rows and not both:
         notes.append(f"{path.name}: a heading and no rows.")
     used = [name for name in heads if name not in ignored]
     return pd.DataFrame([{name: row[name] for name in used} for row in rows], columns=used)
+
+
+def _is_preference(row: Row) -> bool:
+    """Whether a row of a file of both kinds is one, be its choice forgotten."""
+    pair, rating = row["arm_a"] or row["arm_b"], row["dimension"] or row["score"] or row["arm"]
+    return bool(row["choice"] or (pair and not rating))
 
 
 _IDENTITY = {
@@ -237,3 +277,7 @@ def _is_number(text: str) -> bool:
         return float(text) >= 0
     except ValueError:
         return False
+
+
+_RATINGS = _Kind(RATING_KEYS, frozenset({*RATING_DEFAULTS, "status"}), _rating_problem, False)
+_PREFERENCES = _Kind(PREFERENCE_KEYS, frozenset(PREFERENCE_DEFAULTS), _preference_problem, True)

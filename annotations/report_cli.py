@@ -32,7 +32,8 @@ def coverage(
 def report(
     out: Annotated[Path, typer.Option(help="Folder for the report and its tables")],
     ratings: Annotated[
-        Path | None, typer.Option(help="CSV: rater, item, arm, dimension, score")
+        Path | None,
+        typer.Option(help="CSV: rater, item, arm, dimension, score; may hold preferences, too"),
     ] = None,
     preferences: Annotated[
         Path | None, typer.Option(help="CSV: rater, item, arm_a, arm_b, choice")
@@ -64,7 +65,7 @@ def report(
             f"--stratum is {stratum!r}; the answers have {', '.join(strata) or 'no strata'}."
         )
     analysis = analyse(source.frames, source.plan, stratum=stratum, seed=seed)
-    paths = write_report(analysis, out, title or source.title, source.notes)
+    paths = write_report(analysis, out, title or source.title, source.notes, source.runs)
     for note in source.notes if study else ():
         typer.echo(note)
     typer.echo(f"Wrote {paths[0]} and {len(paths) - 1} more files.")

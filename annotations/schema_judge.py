@@ -110,3 +110,28 @@ class JudgeCall(SQLModel, table=True):
     requests: int
     seconds: float
     created_at: datetime = Field(default_factory=utc_now)
+
+
+class JudgeClaim(SQLModel, table=True):
+    """A question whose request is about to go out or under way: whose it is, and since when.
+
+    One row a key, so that equal questions of two runs are asked once. The row goes in the
+    transaction that stores the answer. What a killed process leaves may have been charged:
+    `cost` and the tokens are the most it can have come to. There is no text in it.
+    """
+
+    __tablename__ = "judge_claim"
+    __table_args__ = tuple(
+        at_least(name, 0) for name in ("sample", "prompt_tokens", "completion_tokens", "cost")
+    )
+
+    key: str = Field(primary_key=True, sa_type=HASH)
+    run_id: str = Field(foreign_key="judge_run.id", sa_type=ID, index=True)
+    task_id: str = Field(foreign_key="study_task.id", sa_type=ID)
+    place: str = Field(sa_type=PLACE)
+    sample: int
+    candidates: list[dict[str, str]] = json_field(nullable=False)
+    prompt_tokens: int
+    completion_tokens: int
+    cost: float
+    claimed_at: datetime = Field(default_factory=utc_now)

@@ -9,12 +9,19 @@ from annotations.analysis.bradley_terry import BradleyTerry, bradley_terry
 from annotations.analysis.calibration import Calibration, calibrations
 from annotations.analysis.decided import decided
 from annotations.analysis.differences import ArmMean, Difference, arm_means, differences
+from annotations.analysis.g_score import GScore, g_scores
 from annotations.analysis.judge_checks import Check, judge_checks
 from annotations.analysis.missing import Bounds, MissingShare, bounds, missing_shares
-from annotations.analysis.mixed import NO_FIT, MixedModel, mixed_models
+from annotations.analysis.mixed import NO_CHANCE, NO_FIT, MixedModel, mixed_models
 from annotations.analysis.plan import PlanView, Primary, primary
 from annotations.analysis.tidy import Frames
-from annotations.analysis.winrates import AspectRate, WinRate, aspect_rates, win_rates
+from annotations.analysis.winrates import (
+    AspectRate,
+    WinRate,
+    aspect_rates,
+    rates_by_judge,
+    win_rates,
+)
 from annotations.values import RaterKind, RatingStatus
 
 
@@ -41,11 +48,14 @@ class KindResult:
     differences: tuple[Difference, ...]
     mixed: tuple[MixedModel, ...]
     win_rates: tuple[WinRate, ...]
+    """Of all people together, or of each judge."""
     aspects: tuple[AspectRate, ...]
     bradley_terry: BradleyTerry
     agreement: tuple[Agreement, ...]
     missing: tuple[MissingShare, ...]
     bounds: tuple[Bounds, ...]
+    g_scores: tuple[GScore, ...]
+    """By judges that were asked for the official one number."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +81,7 @@ class Analysis:
 def models_tried(kinds: tuple[KindResult, ...]) -> tuple[MixedModel, ...]:
     """The mixed models that were fitted, or would have been had the fit converged."""
     every = (model for kind in kinds for model in kind.mixed)
-    return tuple(model for model in every if model.spreads or model.note == NO_FIT)
+    return tuple(model for model in every if model.spreads or model.note in (NO_FIT, NO_CHANCE))
 
 
 def analyse(
@@ -123,10 +133,11 @@ def _of_kind(frames: Frames, kind: RaterKind, seed: int) -> KindResult:
         ),
         differences(frames),
         mixed_models(frames),
-        win_rates(frames),
+        rates_by_judge(frames) if kind is RaterKind.JUDGE else win_rates(frames),
         aspect_rates(frames),
         bradley_terry(frames, seed=seed),
         agreements(frames, seed=seed),
         missing_shares(frames),
         bounds(frames),
+        g_scores(frames) if kind is RaterKind.JUDGE else (),
     )

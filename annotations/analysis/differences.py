@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
+from statsmodels.stats.multitest import multipletests
 
 from annotations.analysis.estimate import (
     Clustered,
@@ -23,7 +24,7 @@ from annotations.analysis.tidy import Frames, averaged, scale_of
 from annotations.values import HIGHEST_SCORE
 
 WITHIN_RATER = "same rater, same item"
-WITHIN_ITEM = "same item, other raters"
+WITHIN_ITEM = "same item, means of its raters"
 
 
 @dataclass(frozen=True)
@@ -108,13 +109,37 @@ def paired_difference(
     scored = scored[scored["dimension"] == dimension]
     wide = pair_within_raters(scored, first, second)
     shared = _in_both(scored, first, second)
-    if len(wide) and wide["item"].nunique() * 2 >= len(shared):
+    if _by_rater(wide, shared):
         one = mean(wide["gap"], wide["item"], wide["rater"], null=0.0)
         return one.clipped(-width(dimension), width(dimension)), WITHIN_RATER
     if not shared:
         return missing_estimate(f"no item has scores for both {first} and {second}"), WITHIN_ITEM
     one = _within_items(scored[scored["item"].isin(shared)], first, second)
     return one.clipped(-width(dimension), width(dimension)), WITHIN_ITEM
+
+
+def item_gaps(
+    scored: pd.DataFrame, first: str, second: str
+) -> Iterator[tuple[str, frozenset[str], float]]:
+    """The item, raters and value of each difference whose mean `paired_difference` is.
+
+    Takes `comparable` ratings of one dimension.
+    """
+    wide = pair_within_raters(scored, first, second)
+    shared = _in_both(scored, first, second)
+    if _by_rater(wide, shared):
+        for item, rater, gap in wide[["item", "rater", "gap"]].itertuples(index=False, name=None):
+            yield str(item), frozenset([str(rater)]), float(gap)
+        return
+    for item, rows in scored[scored["item"].isin(shared)].groupby("item", sort=True):
+        means = rows.groupby("arm")["score"].mean()
+        raters = frozenset(map(str, rows.loc[rows["arm"].isin((first, second)), "rater"]))
+        yield str(item), raters, float(means[first] - means[second])
+
+
+def _by_rater(wide: pd.DataFrame, shared: set[str]) -> bool:
+    """Whether raters saw both replies to most items, so that they are paired."""
+    return bool(len(wide)) and wide["item"].nunique() * 2 >= len(shared)
 
 
 def pair_within_raters(scored: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
@@ -158,10 +183,8 @@ def difference_batch(scores: Floats, items: Ints, raters: Ints) -> tuple[Floats,
 
 def holm(p_values: Mapping[str, float | None]) -> dict[str, float | None]:
     """Holm's step-down correction (1979); what has no p value stays without and does not count."""
-    corrected: dict[str, float | None] = dict.fromkeys(p_values)
-    known = sorted((p, name) for name, p in p_values.items() if p is not None)
-    largest = 0.0
-    for rank, (p, name) in enumerate(known):
-        largest = max(largest, min(1.0, (len(known) - rank) * p))
-        corrected[name] = largest
-    return corrected
+    known = {name: p for name, p in p_values.items() if p is not None}
+    if not known:
+        return dict(p_values)
+    corrected = multipletests(list(known.values()), method="holm")[1]
+    return dict(p_values) | dict(zip(known, map(float, corrected), strict=True))

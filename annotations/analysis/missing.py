@@ -18,6 +18,9 @@ from annotations.analysis.estimate import Estimate, share
 from annotations.analysis.tidy import Frames, scale_of
 from annotations.values import RatingStatus
 
+NOT_MARKED = "not marked"
+"""The group of items without a crisis flag, where others have one."""
+
 
 @dataclass(frozen=True)
 class MissingShare:
@@ -53,7 +56,7 @@ def missing_shares(frames: Frames) -> tuple[MissingShare, ...]:
         for value in _values(frames, rows, by):
             part = rows[by] == value
             one = share(gone[part], rows.loc[part, "item"], rows.loc[part, "rater"])
-            found.append(MissingShare(by, value, one))
+            found.append(MissingShare(by, value or NOT_MARKED, one))
     for status in sorted(set(rows.loc[gone, "status"])):
         one = share(rows["status"] == status, rows["item"], rows["rater"])
         found.append(MissingShare("status", str(status), one))
@@ -65,7 +68,9 @@ def _values(frames: Frames, rows: pd.DataFrame, by: str) -> tuple[str, ...]:
     present = set(rows[by]) - {""}
     if by == "dimension":
         return tuple(name for name in frames.dimensions if name in present)
-    return tuple(sorted(present))
+    # Of items that nobody marked nothing is known; left out, the shares would not add up.
+    loose = by == "crisis" and present and (rows[by] == "").any()
+    return (*sorted(present), *([""] if loose else []))
 
 
 def bounds(frames: Frames) -> tuple[Bounds, ...]:

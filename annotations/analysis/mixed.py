@@ -25,6 +25,11 @@ from annotations.analysis.tidy import Frames
 MOST_EFFECTS = 1500
 """Random effects beyond which the fit takes minutes."""
 NO_FIT = "did not converge"
+NO_CHANCE = "no fit: beside arms, items and raters the scores do not vary"
+_MOST_RATIO = 20.0
+"""Of a random part's standard deviation to the residual one; beyond it nothing is left to chance.
+"""
+_LEAST_SD = 1e-4
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,9 @@ def mixed_model(rows: pd.DataFrame, dimension: str) -> MixedModel:
     fit = reml(rows["score"].to_numpy(dtype=float), fixed.astype(float), list(parts.values()))
     if not fit.converged or not np.isfinite(fit.covariance).all():
         return _none(dimension, arms, NO_FIT)
+    residual = fit.sds[-1]
+    if residual < _LEAST_SD or fit.sds.max() > 0.99 * _MOST_RATIO * residual:
+        return _none(dimension, arms, NO_CHANCE)  # an interval of no width would look certain
     counts = {"n": len(rows), "items": rows["item"].nunique(), "raters": rows["rater"].nunique()}
     df = min(counts["items"], counts["raters"]) - 1
     effects = tuple((arm, _effect(fit, at, df, counts)) for at, arm in enumerate(arms) if at)
@@ -118,7 +126,7 @@ def reml(y: Floats, fixed: Floats, parts: list[Floats]) -> Fit:
         lambda theta: solve(theta)[0],
         np.full(len(parts), 0.4),
         method="L-BFGS-B",
-        bounds=[(0.0, 20.0)] * len(parts),
+        bounds=[(0.0, _MOST_RATIO)] * len(parts),
     )
     criterion, beta, information, residual = solve(found.x)
     sds = np.append(found.x, 1.0) * residual**0.5

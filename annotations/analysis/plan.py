@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import Field
@@ -32,6 +32,8 @@ class PlanView:
     notes: str = ""
     exclusions: tuple[str, ...] = ()
     """Names of the exclusion rules; whoever makes the frames applies them."""
+    frozen: bool = True
+    """Whether it was stored and frozen before the first answer; a file shows nothing of that."""
 
 
 @dataclass(frozen=True)
@@ -134,13 +136,11 @@ def read_plan(path: Path) -> PlanView:
     second, first = found.primary.arms
     if first == second:
         raise ConfigError(f"{path}: primary.arms compares {first!r} with itself")
-    return plan_view(found)
+    return replace(plan_view(found), frozen=False)
 
 
 def plan_view(plan: Plan) -> PlanView:
     """A study's plan as the analysis wants it: its second arm is compared with the first."""
     second, first = plan.primary.arms
-    rules = plan.exclusions.model_dump(exclude_none=True)
-    return PlanView(
-        str(plan.primary.outcome), first, second, plan.hypothesis, plan.notes, tuple(rules)
-    )
+    rules = tuple(plan.exclusions.limits())
+    return PlanView(str(plan.primary.outcome), first, second, plan.hypothesis, plan.notes, rules)

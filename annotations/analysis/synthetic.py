@@ -20,6 +20,9 @@ from annotations.analysis.tidy import Frames, tidy
 from annotations.values import HIGHEST_SCORE, Dimension, RaterKind
 from esc_demo.errors import BadInput
 
+TIE = 0.4
+"""Replies that are liked equally within so many points are not told apart."""
+
 
 @dataclass(frozen=True)
 class Design:
@@ -103,6 +106,28 @@ def draw_scores(design: Design, studies: int, seed: int) -> Floats:
         Shape (studies, assignments, 2), nan where the rater could not judge.
     """
     random = np.random.default_rng(seed)
+    latent = _latent(design, studies, random)
+    scores = np.clip(np.rint(latent), 0, HIGHEST_SCORE)
+    unknown = random.random(latent.shape) < design.missing + design.missing_low * (scores < 2)
+    return np.asarray(np.where(unknown, np.nan, scores), dtype=float)
+
+
+def draw_choices(design: Design, studies: int, seed: int) -> Floats:
+    """Preferences between the two arms of each assignment in many studies with the same layout.
+
+    Returns:
+        Shape (studies, assignments): 1 the second arm of the pair, -1 the first, 0 a tie, nan
+        where nothing was answered. Whatever is liked more by less than `TIE` points is a tie.
+    """
+    random = np.random.default_rng(seed)
+    latent = _latent(design, studies, random)
+    gap = latent[:, :, 1] - latent[:, :, 0]
+    choice = np.where(np.abs(gap) < TIE, 0.0, np.sign(gap))
+    return np.where(random.random(gap.shape) < design.missing, np.nan, choice)
+
+
+def _latent(design: Design, studies: int, random: np.random.Generator) -> Floats:
+    """How much each reply is liked. Shape (studies, assignments, 2)."""
     plan = layout(design)
     n_arms = len(design.effects)
     levels = design.level + np.array([design.effects[name] for name in sorted(design.effects)])
@@ -117,9 +142,7 @@ def draw_scores(design: Design, studies: int, seed: int) -> Floats:
     latent += item_arm[:, plan.items[:, None], plan.arms]
     latent += rater_arm[:, plan.raters[:, None], plan.arms]
     latent += np.where(plan.left[:, None] == np.arange(2), design.side_bias, -design.side_bias)
-    scores = np.clip(np.rint(latent), 0, HIGHEST_SCORE)
-    unknown = random.random(shape) < design.missing + design.missing_low * (scores < 2)
-    return np.asarray(np.where(unknown, np.nan, scores), dtype=float)
+    return np.asarray(latent, dtype=float)
 
 
 def expected_score(design: Design, arm: str) -> float:
@@ -130,6 +153,14 @@ def expected_score(design: Design, arm: str) -> float:
     steps = np.arange(1, HIGHEST_SCORE + 1) - 0.5
     sides = centre + design.side_bias * np.array([[1.0], [-1.0]])
     return float(stats.norm.sf(steps, loc=sides, scale=spread).sum(axis=1).mean())
+
+
+def expected_wins(design: Design, first: str, second: str) -> float:
+    """The true share of comparisons that `first` wins against `second`, ties being no wins."""
+    spread = float(np.sqrt(2 * np.square((design.item_arm, design.rater_arm, design.noise)).sum()))
+    gap = design.effects[first] - design.effects[second]
+    sides = gap + 2 * design.side_bias * np.array([1.0, -1.0])
+    return float(stats.norm.sf(TIE, loc=sides, scale=spread).mean())
 
 
 def expected_difference(design: Design, first: str, second: str) -> float:

@@ -215,6 +215,10 @@ def _preferences(frame: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+_FLAGS = {"yes": "yes", "true": "yes", "1": "yes", "no": "no", "false": "no", "0": "no"}
+"""A crisis flag as programs write it, and as it is told here."""
+
+
 def _filled(
     frame: pd.DataFrame, keys: tuple[str, ...], defaults: dict[str, object], what: str
 ) -> pd.DataFrame:
@@ -230,6 +234,7 @@ def _filled(
     for name in [*keys, *defaults]:
         if name not in numbers and name != "score":
             table[name] = [_text(value) for value in table[name]]
+    table["crisis"] = [_FLAGS.get(value.lower(), value) for value in table["crisis"]]
     return table
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -26,12 +26,24 @@ class WinRate:
     """Wins plus half of ties and both bad; p is against one half."""
     left: Estimate
     """Share of decided comparisons won by the reply on the left; p is against one half."""
+    rater: str = ""
+    """The judge whose preferences these are; empty for people, who are taken together."""
 
 
 def win_rates(frames: Frames) -> tuple[WinRate, ...]:
     """Every pair of arms that was compared as a whole."""
     pairs = whole_replies(frames.preferences).groupby(["arm_a", "arm_b"], sort=True)
     return tuple(win_rate(rows, str(b), str(a)) for (a, b), rows in pairs)
+
+
+def rates_by_judge(frames: Frames) -> tuple[WinRate, ...]:
+    """The same for each judge by itself: models and protocols are not drawn from one kind."""
+    raters = frames.preferences.groupby("rater", sort=True)
+    return tuple(
+        replace(rate, rater=str(name))
+        for name, rows in raters
+        for rate in win_rates(Frames(frames.ratings, rows))
+    )
 
 
 @dataclass(frozen=True)
@@ -43,12 +55,12 @@ class AspectRate:
 
 
 def aspect_rates(frames: Frames) -> tuple[AspectRate, ...]:
-    """Every pair of arms in every aspect; of each aspect the two orders are one decision."""
+    """Every pair of arms in every aspect, by judge; the two orders of each are one decision."""
     rows = frames.preferences[frames.preferences["aspect"] != ""]
     return tuple(
         AspectRate(str(aspect), rate)
         for aspect, part in rows.groupby("aspect", sort=True)
-        for rate in win_rates(Frames(frames.ratings, part.assign(aspect="")))
+        for rate in rates_by_judge(Frames(frames.ratings, part.assign(aspect="")))
     )
 
 

@@ -109,9 +109,10 @@ class Asker:
         """The most a question costs in US dollars if no request is lost: an answer of full
         length, and a repair attempt of full length that quotes it.
         """
-        return self._twice(job).cost
+        return self.at_worst(job).cost
 
-    def _twice(self, job: Job) -> Usage:
+    def at_worst(self, job: Job) -> Usage:
+        """The same with its tokens."""
         longest = self._asking.max_tokens
         again = job.tokens + longest + self._around_repair
         return self._priced(Usage(job.tokens + again, 2 * longest))
@@ -123,7 +124,7 @@ class Asker:
         set aside (the tokens are then those of an answer and its repair).
         """
         if hold.again:
-            return replace(self._twice(job), cost=hold.amount)
+            return replace(self.at_worst(job), cost=hold.amount)
         return self._priced(Usage(job.tokens, self._asking.max_tokens))
 
     def ask(self, job: Job, hold: Hold, stop: threading.Event, leave: threading.Event) -> Asked:

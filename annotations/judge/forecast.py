@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from annotations.judge.asking import Asker, Job
+from annotations.judge.claims import Owed
 from annotations.judge.ledger import Ledger, Run, place_of
 from annotations.judge.prices import Price, cost
 from annotations.judge.values import Asking, Question, Usage
@@ -28,6 +29,8 @@ class Forecast:
     """US dollars when, besides, every answer has to be repaired."""
     spent: float
     """US dollars spent on this run before."""
+    owed: Owed = field(default_factory=Owed)
+    """What a killed process had under way, not yet in `spent`; all of it is asked again."""
 
 
 def forecast(
@@ -58,4 +61,5 @@ def forecast(
         usage=Usage(*tokens, cost(price, *tokens)),
         worst=sum(map(asker.worst, first)),
         spent=ledger.spent(run) if run else 0.0,
+        owed=ledger.owed(run) if run else Owed(),
     )

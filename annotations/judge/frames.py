@@ -16,8 +16,10 @@ import pandas as pd
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
+from annotations.frames import crisis_word
 from annotations.judge.families import family_of, known_models
 from annotations.judge.material import chat_item
+from annotations.judge.values import BROKEN_OFF
 from annotations.schema import Preference, Rating, RatingSubmission
 from annotations.schema_judge import JudgeCall, JudgeRun
 from annotations.schema_study import (
@@ -34,7 +36,7 @@ from annotations.studies.values import StudyMode
 from annotations.transactions import Transactions
 from annotations.values import AssignmentKind, Choice, JudgeStatus, RaterKind
 
-_WHO = ("study", "rater", "rater_kind", "kind", "item", "stratum")
+_WHO = ("study", "rater", "rater_kind", "kind", "item", "stratum", "crisis")
 _WHEN = ("seconds", "submitted_at", "assignment", "scales_version", "in_force", "counted")
 
 RATING_COLUMNS = (
@@ -217,12 +219,14 @@ _ASKED_SCALE = re.compile(r"<whole number from (\d+) to (\d+)>")
 def _scale(session: Session, run: JudgeRun) -> str:
     """The scale of a run as its prompts say it: the file of a protocol need not be there any more.
 
-    Prompts about chats that were taken back are empty, so more than one is looked at.
+    Prompts about chats that were taken back are empty, and so are those of a killed process; calls
+    that were answered come first.
     """
     if not run.dimensions:
         return ""
     messages = select(JudgeCall.messages).where(JudgeCall.run_id == run.id)
-    for sent in session.exec(messages.order_by(col(JudgeCall.id)).limit(20)):
+    unlike = col(JudgeCall.raw) == "", col(JudgeCall.error) == BROKEN_OFF
+    for sent in session.exec(messages.order_by(*unlike, col(JudgeCall.id)).limit(20)):
         said = [pair for one in sent for pair in _ASKED_SCALE.findall(one["content"])]
         if said:
             return "-".join(said[-1])
@@ -255,8 +259,8 @@ class _Reader:
     def __init__(self, session: Session, study: Opened) -> None:
         self._study = study
         here = StudyItem.study_id == study.row.id
-        tasks = select(StudyTask, StudyItem.key).join(StudyItem).where(here)
-        self._tasks = {task.id: (task, key) for task, key in session.exec(tasks)}
+        tasks = select(StudyTask, StudyItem.key, StudyItem.crisis).join(StudyItem).where(here)
+        self._tasks = {task.id: (task, *item) for task, *item in session.exec(tasks)}
         replies = select(StudyReply).join(StudyItem).where(here)
         self._replies = {row.id: row for row in session.exec(replies)}
         people = select(StudyAssignment.id, StudyParticipant).join(StudyParticipant)
@@ -336,7 +340,7 @@ class _Reader:
         return self._replies[pick.preferred_reply_id or ""].arm
 
     def _common(self, rater: str, run: JudgeRun, call: _Call) -> dict[str, object]:
-        task, item = self._tasks[call.task_id]
+        task, item, crisis = self._tasks[call.task_id]
         if call.assignment_id is not None:
             item = chat_item(item, self._people[call.assignment_id])
         return {
@@ -346,6 +350,7 @@ class _Reader:
             "kind": AssignmentKind.MAIN.value,
             "item": item,
             "stratum": task.stratum,
+            "crisis": crisis_word(crisis),
             "seconds": call.seconds,
             "submitted_at": call.created_at,
             "assignment": call.id,

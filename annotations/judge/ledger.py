@@ -12,23 +12,22 @@ import json
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-from filelock import FileLock, Timeout
-from sqlalchemy import Engine, func, text
+from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from annotations.columns import utc_now
-from annotations.database import explained
+from annotations.judge.claims import Claims, Owed, answers, drop, lock_name
 from annotations.judge.controls import load_controls
+from annotations.judge.locks import held
 from annotations.judge.protocol import Protocol
 from annotations.judge.rows import (
     answer_rows,
-    answered_of,
     call_row,
     check_fit,
     judged,
     place_of,
+    reply_ids,
 )
 from annotations.judge.values import Answered, Asking, Control, Question
 from annotations.rows import rating_rows
@@ -39,7 +38,7 @@ from annotations.studies.stored import find_study
 from annotations.studies.values import StudyStatus
 from annotations.transactions import Transactions
 from annotations.values import JudgeStatus
-from esc_demo.errors import BadInput, StorageError
+from esc_demo.errors import BadInput
 
 __all__ = ["Ledger", "Run", "RunSpec", "place_of"]
 
@@ -101,6 +100,7 @@ class Ledger:
     def __init__(self, store: Store) -> None:
         """In the database of `store`."""
         self._database = Transactions(store.engine)
+        self.claims = Claims(self._database)
 
     @contextmanager
     def alone(self, spec: RunSpec) -> Iterator[None]:
@@ -110,10 +110,9 @@ class Ledger:
             BadInput: another is asking; the text names the run and says how to go on.
             StorageError: the database cannot be read, or no lock can lie beside it.
         """
-        engine = self._database.engine
-        locked = _file_held if engine.dialect.name == "sqlite" else _session_held
-        with locked(engine, f"{spec.slug}-{spec.content_hash}") as held:
-            if not held:
+        name = lock_name(spec.slug, spec.content_hash)
+        with held(self._database.engine, name) as mine:
+            if not mine:
                 raise BadInput(
                     f"Another process is asking for this run: {spec.protocol.name} and"
                     f" {spec.model} over the study {spec.slug} (settings"
@@ -176,13 +175,7 @@ class Ledger:
             wanted = list(keys)
             for start in range(0, len(wanted), _KEYS_AT_ONCE):
                 some = wanted[start : start + _KEYS_AT_ONCE]
-                query = (
-                    select(JudgeCall)
-                    .where(col(JudgeCall.key).in_(some), JudgeCall.status != JudgeStatus.API_ERROR)
-                    # The call that was paid for comes last, and stays.
-                    .order_by(col(JudgeCall.cached).desc(), col(JudgeCall.created_at).desc())
-                )
-                found |= {row.key: answered_of(row) for row in session.exec(query)}
+                found |= answers(session, some)
             return found
 
         return self._database.read(work)
@@ -192,6 +185,7 @@ class Ledger:
     ) -> None:
         """Store a call and, where it is ok, what it says; a place that has an answer keeps it.
 
+        The run's claim to the question goes with it, unless the answer was another's.
         Of a chat that was taken back while its judge was asked, nothing is stored.
 
         Raises:
@@ -201,10 +195,12 @@ class Ledger:
         check_fit(question, answered)
 
         def work(session: Session) -> None:
-            where = judged(session, question)
+            if not cached:
+                drop(session, run.id, key)
+            where = judged(session, reply_ids(question))
             if where.assignment_id is not None:
                 find_study(session, run.slug, lock=True)  # as those do who withdraw
-                where = judged(session, question)
+                where = judged(session, reply_ids(question))
             if where.taken_back:
                 return
             before = session.exec(
@@ -236,6 +232,10 @@ class Ledger:
         )
         return float(self._database.read(lambda session: session.exec(query).one()))
 
+    def owed(self, run: Run) -> Owed:
+        """What a killed process of the run had under way; nothing while a process is asking."""
+        return self.claims.left(run.id, lock_name(run.slug, run.spec_hash))
+
     def counts(self, run: Run) -> dict[JudgeStatus, int]:
         """How many places ended in which way; of a place asked again only the last call counts."""
         last = (
@@ -263,45 +263,6 @@ class Ledger:
             session.get_one(JudgeRun, run.id).finished_at = utc_now()
 
         self._database.write(work)
-
-
-@contextmanager
-def _file_held(engine: Engine, name: str) -> Iterator[bool]:
-    """A locked file beside the database's; the system lets go of it when the process ends."""
-    with explained(engine.url), engine.connect() as connection:
-        query = text("SELECT file FROM pragma_database_list WHERE name = 'main'")
-        file = Path(connection.execute(query).scalar_one())
-    digest = hashlib.sha256(name.encode()).hexdigest()[:16]
-    lock = FileLock(file.with_name(f".{file.name}.judge-{digest}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        yield False
-        return
-    except OSError as error:
-        raise StorageError(
-            f"The lock {lock.lock_file} cannot be made: {error.strerror}. Make its folder writable."
-        ) from error
-    try:
-        yield True
-    finally:
-        lock.release()
-
-
-@contextmanager
-def _session_held(engine: Engine, name: str) -> Iterator[bool]:
-    """A lock of the server that lasts as long as the connection that took it."""
-    digest = hashlib.sha256(name.encode()).digest()
-    key = {"key": int.from_bytes(digest[:8], "big", signed=True)}
-    with explained(engine.url):
-        connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-    try:
-        with explained(engine.url):
-            held = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), key).scalar_one()
-        yield bool(held)
-    finally:
-        connection.invalidate()  # ends it, and the lock with it, be it whole or broken
-        connection.close()
 
 
 def _found(session: Session, spec: RunSpec) -> Run | None:

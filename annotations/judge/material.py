@@ -28,9 +28,10 @@ from annotations.schema_study import (
     StudyTask,
 )
 from annotations.store import Store
+from annotations.studies.content import arms_of, turns_of
 from annotations.studies.normalise import normalised
 from annotations.studies.people import pseudonym
-from annotations.studies.stored import Opened, arms_of, opened, shown_arms, turns_of
+from annotations.studies.stored import Opened, opened, shown_arms
 from annotations.studies.values import StudyMode
 from annotations.transactions import Transactions
 from annotations.values import AssignmentKind, AssignmentStatus

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+
+from esc_demo.errors import StorageError
 
 
 class Purse:
@@ -21,9 +24,14 @@ class Purse:
         with self._lock:
             return self._spent
 
-    def hold(self, worst: float) -> Hold | None:
-        """Set `worst` aside for what is about to be asked; None when the cap does not allow it."""
-        return Hold(self, worst) if self._set_aside(worst) else None
+    def hold(
+        self, worst: float, note: Callable[[float], None] = lambda amount: None
+    ) -> Hold | None:
+        """Set `worst` aside for what is about to be asked; None when the cap does not allow it.
+
+        `note` hears of a larger amount before more is sent, and may raise a StorageError.
+        """
+        return Hold(self, worst, note) if self._set_aside(worst) else None
 
     def _set_aside(self, amount: float) -> bool:
         with self._lock:
@@ -41,10 +49,11 @@ class Purse:
 class Hold:
     """Money set aside for one question."""
 
-    def __init__(self, purse: Purse, amount: float) -> None:
+    def __init__(self, purse: Purse, amount: float, note: Callable[[float], None]) -> None:
         """Made by `Purse.hold`."""
         self._purse = purse
         self._amount = amount
+        self._note = note
         self._again = False
 
     @property
@@ -62,11 +71,19 @@ class Hold:
         self._again = True
 
     def more(self, amount: float) -> bool:
-        """Set more aside, for a request that has to be repeated; whether the cap allows it."""
-        allowed = self._purse._set_aside(amount)
-        self._amount += amount if allowed else 0.0
-        self._again = self._again or allowed
-        return allowed
+        """Set more aside, for a request that has to be repeated; whether it may be sent.
+
+        Not when the cap does not allow it, nor when it could not be noted.
+        """
+        if not self._purse._set_aside(amount):
+            return False
+        self._amount += amount
+        try:
+            self._note(self._amount)
+        except StorageError:
+            return False
+        self._again = True
+        return True
 
     def settle(self, cost: float) -> None:
         """Give back what was set aside and book what it cost."""

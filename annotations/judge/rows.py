@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +71,7 @@ def call_row(
         sample=question.sample,
         attempt=0,
         key=key,
-        candidates=[_candidate_json(candidate) for candidate in question.shown],
+        candidates=candidates_json(question),
         status=answered.status,
         messages=[
             {"role": message.role, "content": storable(message.content)}
@@ -89,10 +89,12 @@ def call_row(
     )
 
 
-def _candidate_json(candidate: Candidate) -> dict[str, str]:
-    if candidate.control is not None:
-        return {"control": candidate.control.value}
-    return {"reply": _name(candidate)}
+def candidates_json(question: Question) -> list[dict[str, str]]:
+    """What was shown, in its order: `{"reply": id}` or `{"control": word}`."""
+    return [
+        {"reply": _name(one)} if one.control is None else {"control": one.control.value}
+        for one in question.shown
+    ]
 
 
 @dataclass(frozen=True)
@@ -105,9 +107,13 @@ class Judged:
     """Whether the one who chatted has withdrawn since the question was made."""
 
 
-def judged(session: Session, question: Question) -> Judged:
-    """Where the replies of a question belong, as the database has it now."""
-    ids = {one.reply_id for one in question.shown if one.reply_id is not None}
+def reply_ids(question: Question) -> set[str]:
+    """The stored replies that are shown."""
+    return {one.reply_id for one in question.shown if one.reply_id is not None}
+
+
+def judged(session: Session, ids: Collection[str]) -> Judged:
+    """Where some replies of one question belong, as the database has it now."""
     query = (
         select(StudyReply.assignment_id, StudyParticipant.withdrawn_at)
         .outerjoin(StudyAssignment, col(StudyAssignment.id) == StudyReply.assignment_id)

@@ -14,14 +14,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from annotations.judge.asking import Asked, Asker, Job
+from annotations.judge.claims import Owed
 from annotations.judge.endpoint import Endpoint, SchemaRefused
 from annotations.judge.ledger import Ledger, Run, place_of
 from annotations.judge.pacing import Pace, Stopped
 from annotations.judge.prices import Price
-from annotations.judge.progress import Ending, State, Summary
+from annotations.judge.progress import Ending, State, Summary, owed_text
 from annotations.judge.protocol import Protocol
 from annotations.judge.purse import Hold, Purse
-from annotations.judge.values import Answered, Asking, Question
+from annotations.judge.values import BROKEN_OFF, Answered, Asking, Question
 from annotations.values import JudgeStatus
 from esc_demo.errors import StorageError
 
@@ -33,6 +34,9 @@ GRACE_S = 20.0
 
 _TICK_S = 0.1
 _TELL_S = 0.2
+_LOOK_S = 0.5
+"""How often to look whether another run has the answer that is waited for."""
+
 _LAST_S = 1.0
 """For threads that only wait to notice that they are to leave."""
 
@@ -66,9 +70,10 @@ def judge(
 ) -> Summary:
     """Ask every question the run has no answer to, and store each answer.
 
-    `cap` is in US dollars, over all processes of the run. After `stop` nothing more is asked and
-    what is under way has `grace_s` seconds; `cut` ends that at once. `watch` is told of progress
-    a few times a second, `say` of what a person should know once.
+    `cap` is in US dollars, over all processes of the run. What one that was killed had under way
+    counts as spent, and `say` hears of it. What another run asks just now is waited for. After
+    `stop` nothing more is asked and what is under way has `grace_s` seconds; `cut` ends that at
+    once. `watch` is told of progress a few times a second, `say` of what is to be known once.
 
     Raises:
         EndpointError: wrong key or name, or nothing to spend; what was answered is stored.
@@ -78,6 +83,8 @@ def judge(
     pace = Pace(concurrency)
     asker = Asker(protocol, endpoint, asking, price, pace)
     outside = _Outside(stop or threading.Event(), cut or threading.Event(), watch, say)
+    if lost := ledger.claims.book_lost(run.id):
+        say(owed_text(lost))
     purse = Purse(cap, ledger.spent(run))
     return _Loop(ledger, run, questions, asker, pace, purse, outside).go(grace_s)
 
@@ -123,6 +130,8 @@ class _Loop:
         missing.sort(key=lambda one: place_of(one) in failed)  # what may fail again comes last
         self._waiting = deque(missing)
         self._running: dict[str, _Running] = {}
+        self._elsewhere: list[Question] = []  # another run asks the same just now
+        self._look_at = 0.0
         self._results: queue.SimpleQueue[tuple[str, Asked | Exception]] = queue.SimpleQueue()
         self._halt = threading.Event()  # nothing more is sent, except to repair what was paid for
         self._leave = threading.Event()  # nothing more is sent
@@ -143,7 +152,7 @@ class _Loop:
         until = float("inf")
         try:
             self._guarded(self._hand_out)
-            while self._running:
+            while self._running or (self._elsewhere and not self._halted()):
                 self._guarded(self._tell)
                 self._take()
                 if self._halted():
@@ -151,16 +160,20 @@ class _Loop:
                     until = min(until, time.monotonic() + grace_s)
                 if self._outside.cut.is_set() or time.monotonic() > until:
                     self._break_off()
+                self._look_again()
                 self._guarded(self._hand_out)
         finally:
             self._halt.set()
             self._leave.set()
+        self._waiting.extend(self._elsewhere)
+        self._elsewhere.clear()
         self._store_rest()
         if self._fatal is not None:
             raise self._fatal
         state = self._state()
         self._outside.watch(state)
-        return replace(self._summary, ending=self._ending(), state=state)
+        owed = self._ledger.claims.owed(self._run.id)
+        return replace(self._summary, ending=self._ending(), state=state, owed=owed)
 
     def _guarded(self, work: Callable[[], None]) -> None:
         """A database that fails ends the asking, but not before what is under way has ended."""
@@ -190,14 +203,61 @@ class _Loop:
                 self._running[job.key].followers.append(job.question)
             elif known := self._ledger.cached([job.key]).get(job.key):
                 self._store(job, [job.question], known)
-            elif hold := self._purse.hold(self._asker.worst(job)):
-                self._running[job.key] = _Running(job, hold)
-                arguments = job, hold
-                threading.Thread(target=self._work, args=arguments, daemon=True).start()
+            elif hold := self._purse.hold(self._asker.worst(job), self._noted(job.key)):
+                self._begin(job, hold)
             else:  # what runs may turn out cheaper than feared, so this is looked at again
                 self._waiting.appendleft(job.question)
                 return
             self._tell()
+
+    def _noted(self, key: str) -> Callable[[float], None]:
+        """What writes into the claim that a question may cost more."""
+        return lambda amount: self._ledger.claims.raise_cost(self._run.id, key, amount)
+
+    def _begin(self, job: Job, hold: Hold) -> None:
+        """Claim a question and have a thread ask it, unless another run is doing so.
+
+        Raises:
+            StorageError: it cannot be claimed, so it is not sent.
+        """
+        try:
+            found = self._ledger.claims.take(
+                self._run.id, job.question, job.key, self._asker.at_worst(job)
+            )
+        except StorageError:
+            hold.settle(0.0)
+            self._again([job.question])
+            raise
+        if isinstance(found, Owed):
+            if found:
+                self._outside.say(owed_text(found, by_another=True))
+            self._running[job.key] = _Running(job, hold)
+            threading.Thread(target=self._work, args=(job, hold), daemon=True).start()
+            return
+        hold.settle(0.0)
+        if isinstance(found, Answered):
+            self._store(job, [job.question], found)
+            return
+        if not self._look_at:
+            self._outside.say(
+                f"{found.rater} over the study {found.slug} is asking some of these questions just"
+                " now; its answers are waited for and not paid for twice."
+            )
+        self._look_at = time.monotonic() + _LOOK_S
+        self._elsewhere.append(job.question)
+
+    def _look_again(self) -> None:
+        """See now and then whether what others asked is answered, or nobody's any more."""
+        if self._elsewhere and time.monotonic() >= self._look_at:
+            self._waiting.extend(self._elsewhere)
+            self._elsewhere.clear()
+
+    def _release(self, job: Job) -> None:
+        """Give back the claim to what cost nothing."""
+        try:
+            self._ledger.claims.release(self._run.id, job.key)
+        except StorageError as error:
+            self._fatal = self._fatal or error
 
     def _work(self, job: Job, hold: Hold) -> None:
         """A thread: one question. A daemon, so a silent endpoint does not keep the program."""
@@ -223,6 +283,8 @@ class _Loop:
             self._keep_refused(ended, result)
         else:
             ended.hold.settle(0.0)
+            if isinstance(result, Stopped):
+                self._release(ended.job)
         self._again([ended.job.question, *ended.followers])
         if isinstance(result, SchemaRefused):
             if self._asker.fall_back(ended.job, result):
@@ -238,7 +300,9 @@ class _Loop:
         """Book the tokens that were spent before the endpoint refused the schema."""
         asked = self._asker.refused_at(ended.job, refused)
         ended.hold.settle(0.0 if asked is None else asked.usage.cost)
-        if asked is not None:
+        if asked is None:
+            self._release(ended.job)
+        else:
             self._count(asked)
             self._record(_Record(ended.job.question, ended.job.key, asked, False))
 
@@ -256,6 +320,7 @@ class _Loop:
         ended.hold.settle(answered.usage.cost)
         self._fatal = self._fatal or asked.fatal
         if asked.fatal and not answered.usage.completion_tokens:  # a wrong key is no call
+            self._release(ended.job)
             self._again([ended.job.question, *ended.followers])
             return
         self._count(answered)
@@ -307,7 +372,7 @@ class _Loop:
             lost = Answered(
                 JudgeStatus.API_ERROR,
                 ended.job.messages,
-                error="Broken off under way; it may have been charged.",
+                error=BROKEN_OFF,
                 usage=self._asker.lost(ended.job, ended.hold),
             )
             self._keep(ended, Asked(lost))
@@ -318,7 +383,7 @@ class _Loop:
         under_way = sum(1 + len(one.followers) for one in self._running.values())
         return State(
             self._total,
-            self._total - len(self._waiting) - under_way - self._failed,
+            self._total - len(self._waiting) - under_way - len(self._elsewhere) - self._failed,
             self._ledger.counts(self._run),
             self._purse.spent,
             self._pace.allowed,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from annotations.judge.forecast import Forecast
 from annotations.judge.job import Prepared
 from annotations.judge.ledger import RunSpec
-from annotations.judge.progress import Ending, State, Summary
+from annotations.judge.progress import Ending, State, Summary, dollars, owed_text
 from annotations.judge.values import Control
 from annotations.values import JudgeStatus
 
@@ -16,11 +16,6 @@ _SHOWN_PROMPTS = 2
 _GO_ON = "The same command goes on and asks only what is missing."
 
 EXIT_CODES = {Ending.COMPLETE: 0, Ending.GAVE_UP: 1, Ending.CAP: 3, Ending.STOPPED: 130}
-
-
-def dollars(amount: float) -> str:
-    """Small sums with more places: most calls cost a part of a cent."""
-    return f"${amount:,.2f}" if amount >= 10 or amount == 0 else f"${amount:,.4f}"
 
 
 def forecast_lines(prepared: Prepared) -> list[str]:
@@ -36,6 +31,8 @@ def forecast_lines(prepared: Prepared) -> list[str]:
     ]
     if remark := _of_planted(spec):
         lines.append(remark)
+    if plan.owed:
+        lines.append(owed_text(plan.owed))
     if not asked:
         return lines
     lines.append(
@@ -52,8 +49,9 @@ def forecast_lines(prepared: Prepared) -> list[str]:
         " be asked for twice because it cannot be read.",
     ]
     if cap is not None:
-        enough = "" if plan.spent + plan.worst <= cap else " It may end the run before its end."
-        lines.append(f"Cap: {dollars(cap)}, of which {dollars(plan.spent)} is spent.{enough}")
+        spent = plan.spent + plan.owed.cost
+        enough = "" if spent + plan.worst <= cap else " It may end the run before its end."
+        lines.append(f"Cap: {dollars(cap)}, of which {dollars(spent)} is spent.{enough}")
     return lines
 
 
@@ -106,6 +104,11 @@ def summary_lines(done: Summary, cap: float | None) -> Iterator[str]:
         f" equal ones; {usage.prompt_tokens:,} tokens in, {usage.completion_tokens:,} out,"
         f" {dollars(usage.cost)}; {dollars(state.spent)} for the whole run."
     )
+    if done.owed.cost:
+        yield (
+            f"Of that, {dollars(done.owed.cost)} may not have been charged: the end of"
+            f" {done.owed.requests:,} requests was never heard of."
+        )
     if done.ending is Ending.CAP:
         yield (
             f"Stopped at the cap of {dollars(cap or 0.0)}: the next question might have passed it."

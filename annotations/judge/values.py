@@ -12,6 +12,9 @@ from esc_demo.dialogue import Message, Turn
 OVERALL = "overall"
 """The aspect of a comparison that asks which is better as a whole."""
 
+BROKEN_OFF = "Broken off under way; it may have been charged."
+"""What is stored as the error of a request of which nobody heard the end."""
+
 
 class Target(StrEnum):
     """What one call judges."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 from annotations.analysis.analyse import Analysis
 from annotations.analysis.plan import NULL_OF_PREFERENCE, Primary
 from annotations.analysis.tidy import PREFERENCE
+from annotations.judge.frames import RunView
 from annotations.reports.formats import cell_text, figure, size, to_html, to_markdown
+from annotations.reports.judges import calls_table, g_score_table
 from annotations.reports.methods import methods, versions
 from annotations.reports.plots import Plot, plots
 from annotations.reports.table12 import table12
@@ -21,6 +24,7 @@ EXPLORATORY = (
     " many comparisons some intervals miss the truth by chance."
 )
 NO_PLAN = "No plan was given, so no outcome counts as pre-registered: all results are exploratory."
+GIVEN_PLAN = "Pre-registered, as the plan's file says; nothing here shows when it was written"
 ONLY_JUDGES = (
     "Only judges have answered. What a plan promises is about people's answers, so nothing here"
     " counts as pre-registered: all results are exploratory."
@@ -44,8 +48,13 @@ class Document:
     versions: tuple[tuple[str, str], ...]
 
 
-def make_document(analysis: Analysis, title: str, notes: tuple[str, ...] = ()) -> Document:
-    """The report of one analysis."""
+def make_document(
+    analysis: Analysis,
+    title: str,
+    notes: tuple[str, ...] = (),
+    runs: tuple[RunView, ...] = (),
+) -> Document:
+    """The report of one analysis; `runs` are those of the judges in it, where they are known."""
     said = list(notes)
     if analysis.stratum:
         said.append(f"Only the stratum {analysis.stratum!r}.")
@@ -59,10 +68,19 @@ def make_document(analysis: Analysis, title: str, notes: tuple[str, ...] = ()) -
         not analysis.kinds,
         table12(analysis),
         tuple(plots(analysis)),
-        tables(analysis),
-        methods(analysis),
+        (*tables(analysis), *_of_judges(analysis, runs)),
+        methods(analysis, runs),
         versions(analysis),
     )
+
+
+def _of_judges(analysis: Analysis, runs: tuple[RunView, ...]) -> Iterator[Table]:
+    """What only judges have, where there is anything."""
+    judges = analysis.of(RaterKind.JUDGE)
+    if judges is not None and judges.g_scores:
+        yield g_score_table(judges)
+    if runs:
+        yield calls_table(runs)
 
 
 def _label(analysis: Analysis) -> str:
@@ -71,7 +89,7 @@ def _label(analysis: Analysis) -> str:
         return NO_PLAN if analysis.of(RaterKind.HUMAN) else ONLY_JUDGES
     if analysis.stratum:
         return f"Exploratory (the planned comparison, but in the stratum {analysis.stratum} alone)"
-    return "Pre-registered"
+    return "Pre-registered" if analysis.primary.plan.frozen else GIVEN_PLAN
 
 
 def primary_lines(one: Primary) -> tuple[str, str, tuple[str, ...]]:

@@ -12,8 +12,10 @@ from annotations.reports.tables import Cell, Percent, PValue, Table
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "[": "{[}", "]": "{]}", "*": "{*}",  # a row's end would take them for its own arguments
     "−": "$-$", "–": "--", "½": r"\textonehalf{}", "ν": r"$\nu$", "<": "$<$", ">": "$>$",  # noqa: RUF001
 }  # fmt: skip
+_FORMULA = ("=", "+", "-", "@")
 
 
 def figure(one: Estimate, *, percent: bool = False, digits: int = 2) -> str:
@@ -40,7 +42,8 @@ def size(one: Estimate) -> str:
     """What the number rests on."""
     if not one.n:
         return ""
-    return f"n={one.n}, {one.items} items, {one.raters} rater{'s' if one.raters != 1 else ''}"
+    items = f"{one.items} item{'s' if one.items != 1 else ''}"
+    return f"n={one.n}, {items}, {one.raters} rater{'s' if one.raters != 1 else ''}"
 
 
 def cell_text(cell: Cell) -> str:
@@ -86,8 +89,11 @@ def _csv_cells(cell: Cell) -> list[object]:
 def _plain(cell: Cell) -> object:
     if isinstance(cell, PValue):
         return "" if cell.value is None else cell.value
-    # A leading = or + would be run by a spreadsheet.
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "@", "\t") else cell
+    if not isinstance(cell, str):
+        return cell
+    flat = " ".join(cell.split())  # the writer does not quote a carriage return: it would end a row
+    # What begins so would be run by a spreadsheet.
+    return f"'{flat}" if flat.startswith(_FORMULA) else flat
 
 
 def to_markdown(table: Table) -> str:
@@ -126,8 +132,8 @@ def to_latex(table: Table) -> str:
 
 
 def latex(text: str) -> str:
-    """Text with LaTeX's own characters escaped."""
-    return "".join(_LATEX.get(char, char) for char in text)
+    """Text in one line, with LaTeX's own characters escaped."""
+    return "".join(_LATEX.get(char, char) for char in " ".join(text.split()))
 
 
 def to_html(table: Table) -> str:

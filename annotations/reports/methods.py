@@ -12,17 +12,22 @@ from annotations.analysis.bradley_terry import REPLICATES as STRENGTH_REPLICATES
 from annotations.analysis.calibration import REPLICATES as CALIBRATION_REPLICATES
 from annotations.analysis.differences import WITHIN_ITEM
 from annotations.analysis.tidy import scale_text
+from annotations.judge.frames import RunView
+from annotations.reports.judges import asked_text
 from annotations.reports.tables import kind_title
 from annotations.values import RaterKind
+from esc_demo import __version__
 
-PACKAGES = ("esc-demo", "numpy", "scipy", "pandas")
+PACKAGES = ("numpy", "scipy", "pandas", "statsmodels")
 
 
-def methods(analysis: Analysis) -> tuple[str, ...]:
+def methods(analysis: Analysis, runs: tuple[RunView, ...] = ()) -> tuple[str, ...]:
     """Paragraphs that can stand in a paper; each names only what was done here."""
     if not analysis.kinds:
         return ("Nothing has been answered yet, so nothing was computed.",)
     found = [" ".join(_sample(kind) for kind in analysis.kinds)]
+    if runs:
+        found.append(asked_text(runs))
     found.append(_intervals(analysis))
     for part in (
         _comparisons(analysis),
@@ -46,11 +51,13 @@ def _sample(kind: KindResult) -> str:
         gone = size.ratings - size.scored
         scale = scale_text(one.dimension for one in kind.means)
         parts.append(
-            f"gave {size.ratings} ratings on scales of {scale}, {gone} of them without a score"
+            f"gave {_counted(size.ratings, 'rating', 'ratings')} on scales of {scale}, {gone} of"
+            " them without a score"
         )
     if size.preferences:
         parts.append(_compared(size))
-    return f"{who[0].upper()}{who[1:]} {' and '.join(parts)}, on {size.items} items."
+    items = _counted(size.items, "item", "items")
+    return f"{who[0].upper()}{who[1:]} {' and '.join(parts)}, on {items}."
 
 
 def _pooled(analysis: Analysis) -> str:
@@ -59,12 +66,12 @@ def _pooled(analysis: Analysis) -> str:
         return ""
     return (
         "Tables of all judges take the judges as raters drawn from one kind, which unlike models"
-        " and protocols are not; the table of mean scores has each judge by itself."
+        " and protocols are not; mean scores and preferences are told of each judge by itself."
     )
 
 
 def _compared(size: Size) -> str:
-    return f"made {size.preferences} comparisons of two replies"
+    return f"made {_counted(size.preferences, 'comparison', 'comparisons')} of two replies"
 
 
 def _intervals(analysis: Analysis) -> str:
@@ -80,6 +87,11 @@ def _intervals(analysis: Analysis) -> str:
             " Where there is one rater, only items are clusters, and results hold for that"
             " rater alone."
         )
+    if any(kind.size.items == 1 for kind in analysis.kinds):
+        text += (
+            " Where there is one item, only raters are clusters, and results hold for that"
+            " item alone."
+        )
     return text
 
 
@@ -92,7 +104,7 @@ def _comparisons(analysis: Analysis) -> str:
     if found:
         pairing = "scores of the same rater on the same item"
         if any(one.how == WITHIN_ITEM for one in found):
-            pairing += " (or, where no rater saw both, an item's mean scores)"
+            pairing += " (or, where most items have no such rater, an item's mean scores)"
         text.append(
             f"Arms were compared by {pairing}, with Holm's (1979) correction over the dimensions"
             f" of each pair of arms ({_corrected(analysis)})."
@@ -151,7 +163,7 @@ def _judge(analysis: Analysis) -> str:
 
 def versions(analysis: Analysis) -> tuple[tuple[str, str], ...]:
     """What computed the report."""
-    found = [("Python", platform.python_version())]
+    found = [("esc-demo", __version__), ("Python", platform.python_version())]
     for name in PACKAGES:
         try:
             found.append((name, metadata.version(name)))

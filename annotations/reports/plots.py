@@ -44,10 +44,13 @@ def plots(analysis: Analysis) -> Iterator[Plot]:
     """Every plot there are numbers for."""
     yield from _differences(analysis)
     for kind in analysis.kinds:
-        if kind.win_rates:
-            who = kind_title(kind)
+        raters = dict.fromkeys(one.rater for one in kind.win_rates)
+        for name in raters:
+            who = f"Judge {name}" if len(raters) > 1 else kind_title(kind)
             caption = f"{who}: which arm was preferred; the table has all intervals"
-            yield Plot(caption, _wins(kind.win_rates, caption))
+            yield Plot(
+                caption, _wins([one for one in kind.win_rates if one.rater == name], caption)
+            )
     yield from _distributions(analysis)
     marks = [
         Mark(dimension_title(one.dimension), kind_title(kind), one.alpha)

@@ -27,6 +27,8 @@ class ReportSource:
     plan: PlanView | None
     title: str
     notes: tuple[str, ...]
+    runs: tuple[RunView, ...] = ()
+    """Those of judges; not known of imported answers."""
 
 
 def from_files(ratings: Path | None, preferences: Path | None, plan: Path | None) -> ReportSource:
@@ -68,7 +70,7 @@ def of_answers(answers: Answers) -> ReportSource:
         plan = None  # it is about people's answers, and has nothing to say before the first
         if judges.runs:
             notes.append("The study's plan is about people's answers, and there are none yet.")
-    return ReportSource(frames, plan, answers.view.title, tuple(notes))
+    return ReportSource(frames, plan, answers.view.title, tuple(notes), judges.runs)
 
 
 def _people(answers: Answers, frame: pd.DataFrame) -> pd.DataFrame:
@@ -97,7 +99,7 @@ def _notes(answers: Answers, seeker: int) -> Iterator[str]:
             f"The study is {view.status.value} with {view.submitted:,} of {view.needed:,} answers:"
             " these are interim results, and whoever has seen them should not decide when it ends."
         )
-    rules = answers.definition.plan.exclusions.model_dump(exclude_none=True)
+    rules = answers.definition.plan.exclusions.words()
     out = sorted({one.participant for one in answers.excluded})
     if not rules:
         yield "The plan has no exclusion rules; all participants are analysed."

@@ -92,6 +92,17 @@ _WIN_NOTE = (
     "Win and loss are the first arm's. p is against one half. 'Left won' is of decided ones."
 )
 
+_ORDERS_NOTE = (
+    "A pair shown in both orders counts once, as a tie where they disagree, and not at all where"
+    " one of them has no answer."
+)
+
+
+def _win_row(one: WinRate, *aspect: str) -> tuple[Cell, ...]:
+    """One comparison, with its judge where it is one's."""
+    judge = (one.rater,) if one.rater else ()
+    return (*judge, *aspect, f"{one.first} vs {one.second}", *_win_cells(one))
+
 
 def _win_cells(one: WinRate) -> tuple[Cell, ...]:
     """One comparison under `_WIN_HEADS`."""
@@ -127,21 +138,20 @@ def _of_kind(kind: KindResult) -> Iterator[Table]:
         ),
         "Holm's correction is over the dimensions of a comparison.",
     )
+    judge = ("Judge",) if kind.size.kind is RaterKind.JUDGE else ()
+    each = "Judges" if len({one.rater for one in kind.win_rates}) > 1 else who
     yield Table(
         f"{key}-wins",
-        f"{who}: preferences",
-        ("Comparison", *_WIN_HEADS),
-        tuple((f"{one.first} vs {one.second}", *_win_cells(one)) for one in kind.win_rates),
-        _WIN_NOTE,
+        f"{each}: preferences",
+        (*judge, "Comparison", *_WIN_HEADS),
+        tuple(_win_row(one) for one in kind.win_rates),
+        f"{_WIN_NOTE} {_ORDERS_NOTE}" if judge else _WIN_NOTE,
     )
     yield Table(
         f"{key}-aspects",
-        f"{who}: preferences by aspect (exploratory)",
-        ("Aspect", "Comparison", *_WIN_HEADS),
-        tuple(
-            (one.aspect, f"{one.rate.first} vs {one.rate.second}", *_win_cells(one.rate))
-            for one in kind.aspects
-        ),
+        f"{each}: preferences by aspect (exploratory)",
+        (*judge, "Aspect", "Comparison", *_WIN_HEADS),
+        tuple(_win_row(one.rate, one.aspect) for one in kind.aspects),
         f"{_WIN_NOTE} Two orders that disagree in an aspect are a tie in it; p is not corrected for"
         " the number of aspects.",
     )

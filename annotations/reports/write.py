@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from annotations.analysis.analyse import Analysis
+from annotations.judge.frames import RunView
 from annotations.reports.document import Document, make_document, to_page, to_text
 from annotations.reports.formats import to_csv, to_latex
 from annotations.reports.table12 import table12_latex
@@ -24,14 +25,18 @@ def report_files(analysis: Analysis, document: Document) -> dict[str, str]:
 
 
 def write_report(
-    analysis: Analysis, folder: Path, title: str, notes: tuple[str, ...] = ()
+    analysis: Analysis,
+    folder: Path,
+    title: str,
+    notes: tuple[str, ...] = (),
+    runs: tuple[RunView, ...] = (),
 ) -> tuple[Path, ...]:
     """Write report.html, report.md and every table as CSV and LaTeX.
 
     Raises:
         StorageError: the folder cannot be written.
     """
-    files = report_files(analysis, make_document(analysis, title, notes))
+    files = report_files(analysis, make_document(analysis, title, notes, runs))
     try:
         for name, text in files.items():
             path = folder / name

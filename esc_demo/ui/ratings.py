@@ -29,7 +29,9 @@ from esc_demo.ui.ratings_show import (
 )
 from esc_demo.ui.ratings_view import (
     ALL_ARMS,
+    ALL_DIMENSIONS,
     ALL_STRATA,
+    BY_ITSELF,
     KINDS,
     RatingsView,
 )
@@ -110,6 +112,8 @@ class Ratings:
         order: str,
         place: tuple[int, int | None],
         step: int,
+        other: str | None = None,
+        dimension: str | None = None,
     ) -> Frame:
         """Turn a page of the list, or with `step` 0 begin anew at its first."""
         try:
@@ -117,29 +121,47 @@ class Ratings:
         except EscError as error:
             return {self.view.list.items: notice_html(str(error))}
         page, current = place
-        asked = Asked(_kind(made, kind), arm or "", find or "", order)
+        asked = Asked(_kind(made, kind), arm or "", find or "", order, other or "", dimension or "")
         return self._list(made, asked, page + step if step else 0, current)
 
     def behind(
         self, request: gr.Request, ticket: Any, kind: str, order: str, event: gr.EventData
     ) -> Frame:
-        """List what lies behind the numbers of an arm that was chosen in the report."""
+        """List what lies behind the numbers that were chosen in the report."""
         arm, asked = getattr(event, "arm", None), getattr(event, "kind", None)
-        return self.behind_arm(request, ticket, asked or kind, order, arm)
+        other, dimension = getattr(event, "other", ""), getattr(event, "dimension", "")
+        return self.behind_arm(request, ticket, asked or kind, order, arm, other, dimension)
 
     def behind_arm(
-        self, request: gr.Request, ticket: Ticket | None, kind: str, order: str, arm: object
+        self,
+        request: gr.Request,
+        ticket: Ticket | None,
+        kind: str,
+        order: str,
+        arm: object,
+        other: object = "",
+        dimension: object = "",
     ) -> Frame:
-        """The lines of one arm by its name, which comes from the page."""
+        """The lines of one arm, or of two, by names that come from the page."""
         view = self.view.list
         try:
             made = self._kept(request, ticket)
         except EscError as error:
             return {view.items: notice_html(str(error))}
-        name = next((line.arm for line in made.lines if line.arm == arm), "")
+        known = (line for line in made.lines if (line.arm, line.other) == (arm, other))
+        line = next(known, None)
+        name, against = (line.arm, line.other) if line else ("", "")
+        about = next((one for one in _dimensions(made) if one == dimension), "")
         whose = _kind(made, kind)
-        shown = {view.arm: name, view.kind: whose.value, view.find: ""}
-        return shown | self._list(made, Asked(whose, name, "", order), 0, None)
+        shown = {
+            view.arm: name,
+            view.other: against,
+            view.dimension: about,
+            view.kind: whose.value,
+            view.order: order,
+            view.find: "",
+        }
+        return shown | self._list(made, Asked(whose, name, "", order, against, about), 0, None)
 
     def read(self, request: gr.Request, ticket: Any, place: Any, event: gr.EventData) -> Frame:
         """Show what lies behind the line that was picked."""
@@ -238,6 +260,16 @@ class Ratings:
                 choices=[KINDS[one] for one in kinds], value=kind.value, visible=len(kinds) > 1
             ),
             listed.arm: gr.update(choices=[ALL_ARMS, *((arm, arm) for arm in arms)], value=""),
+            listed.other: gr.update(
+                choices=[BY_ITSELF, *((arm, arm) for arm in arms)], value="", visible=len(arms) > 1
+            ),
+            listed.dimension: gr.update(
+                choices=[
+                    ALL_DIMENSIONS,
+                    *((_title(name), name) for name in _dimensions(made)),
+                ],
+                value="",
+            ),
             listed.order: order,
             listed.find: "",
             listed.reader: "",
@@ -267,9 +299,21 @@ class Ratings:
             view.stratum: gr.update(choices=[ALL_STRATA], value=""),
             view.download: gr.update(value=None),
             listed.arm: gr.update(choices=[ALL_ARMS], value=""),
+            listed.other: gr.update(choices=[BY_ITSELF], value=""),
+            listed.dimension: gr.update(choices=[ALL_DIMENSIONS], value=""),
             listed.page: (0, None),
             **dict.fromkeys((view.report, listed.items, listed.reader, listed.find), ""),
         }
+
+
+def _dimensions(made: Made) -> tuple[str, ...]:
+    """What was scored, in the order of the study."""
+    return tuple(dict.fromkeys(name for line in made.lines for name in line.means))
+
+
+def _title(dimension: str) -> str:
+    """A dimension in the list of choices."""
+    return dimension.replace("_", " ").capitalize()
 
 
 def _kind(made: Made, kind: str) -> RaterKind:

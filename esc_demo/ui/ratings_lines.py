@@ -21,21 +21,23 @@ class Order(StrEnum):
 
 @dataclass(frozen=True)
 class Line:
-    """What raters of one kind made of one arm's reply to one item."""
+    """What raters of one kind made of one arm's reply to one item, or of two arms' replies."""
 
     kind: RaterKind
     item: str
     arm: str
     means: dict[str, float]
-    """By dimension, over those who could judge it."""
+    """By dimension, over those who could judge it; of two arms the difference in points."""
     spreads: dict[str, float]
-    """Highest minus lowest score, by dimension."""
+    """Highest minus lowest of the values whose mean it is, by dimension."""
     raters: int
     unknown: int
     """Answers without a score: "cannot judge", or a judge's reply that could not be read."""
     wins: int = 0
     ties: int = 0
     losses: int = 0
+    other: str = ""
+    """The arm that `arm` is held against; empty: it stands by itself."""
 
     @property
     def mean(self) -> float | None:
@@ -52,6 +54,10 @@ class Asked:
     """Empty for all."""
     find: str
     order: str
+    other: str = ""
+    """The arm to compare with; empty: each arm by itself."""
+    dimension: str = ""
+    """Empty for all."""
 
 
 def chosen_lines(lines: Sequence[Line], asked: Asked) -> list[int]:
@@ -62,19 +68,25 @@ def chosen_lines(lines: Sequence[Line], asked: Asked) -> list[int]:
         for at, line in enumerate(lines)
         if line.kind is asked.kind
         and asked.arm in ("", line.arm)
+        and asked.other == line.other
+        and (not asked.dimension or asked.dimension in line.means)
         and (not wanted or wanted in line.item.casefold())
     ]
     if asked.order in (Order.LOWEST, Order.HIGHEST):
         sense = 1 if asked.order == Order.LOWEST else -1
         # What nobody scored goes last either way.
-        return sorted(found, key=lambda at: _mean_key(lines[at], sense))
+        return sorted(found, key=lambda at: _mean_key(lines[at], asked.dimension, sense))
     if asked.order == Order.APART:
-        return sorted(found, key=lambda at: -sum(lines[at].spreads.values()))
+        return sorted(found, key=lambda at: -_spread(lines[at], asked.dimension))
     if asked.order == Order.LOST:
         return sorted(found, key=lambda at: lines[at].wins - lines[at].losses)
     return found
 
 
-def _mean_key(line: Line, sense: int) -> tuple[bool, float]:
-    mean = line.mean
+def _spread(line: Line, dimension: str) -> float:
+    return line.spreads[dimension] if dimension else sum(line.spreads.values())
+
+
+def _mean_key(line: Line, dimension: str, sense: int) -> tuple[bool, float]:
+    mean = line.means[dimension] if dimension else line.mean
     return (mean is None, 0.0 if mean is None else sense * mean)

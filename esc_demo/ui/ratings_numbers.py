@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import combinations
 from typing import Any
 
 import pandas as pd
 
 from annotations.analysis.decided import decided
+from annotations.analysis.differences import comparable, item_gaps
 from annotations.analysis.tidy import UNDECIDED, Frames
 from annotations.values import RaterKind, RatingStatus
 from esc_demo.ui.ratings_lines import Line
@@ -26,7 +29,7 @@ class _Found:
 
 
 def lines_of(frames: Frames) -> tuple[Line, ...]:
-    """A line for each kind of rater, item and arm; planted controls are left out.
+    """A line for each kind of rater, item and arm, then for each pair of arms; no controls.
 
     What a judge said in both orders counts once, as in the report.
     """
@@ -48,7 +51,36 @@ def lines_of(frames: Frames) -> tuple[Line, ...]:
             outcome = "tie" if choice in UNDECIDED else "win" if choice == arm else "loss"
             one.outcomes[outcome] += 1
     keys = sorted(found, key=lambda key: (_natural(key[1]), key[2], key[0]))
-    return tuple(_line(key, found[key], frames.dimensions) for key in keys)
+    lines = (_line(key, found[key], frames.dimensions) for key in keys)
+    return (*lines, *_pair_lines(frames))
+
+
+def _pair_lines(frames: Frames) -> Iterator[Line]:
+    """A line for each kind of rater, item and pair of arms, either way round.
+
+    Scores are paired as in the report's differences.
+    """
+    found: dict[tuple[str, str, str, str], _Found] = defaultdict(_Found)
+    for kind in RaterKind:
+        own = frames.of(kind)
+        scored = comparable(own)
+        for dimension in own.dimensions:
+            part = scored[scored["dimension"] == dimension]
+            for first, second in combinations(own.arms, 2):
+                for item, rater, gap in item_gaps(part, first, second):
+                    for arm, other, sign in ((first, second, 1), (second, first, -1)):
+                        one = found[kind.value, item, arm, other]
+                        one.raters.update(rater)
+                        one.scores[dimension].append(sign * gap)
+    names = ["rater_kind", "item", "arm_a", "arm_b", "rater", "choice"]
+    for kind, item, first, second, rater, choice in _rows(decided(frames.preferences), names):
+        for arm, other in ((first, second), (second, first)):
+            one = found[kind, item, arm, other]
+            one.raters.add(rater)
+            outcome = "tie" if choice in UNDECIDED else "win" if choice == arm else "loss"
+            one.outcomes[outcome] += 1
+    for key in sorted(found, key=lambda key: (_natural(key[1]), *key[2:], key[0])):
+        yield replace(_line(key[:3], found[key], frames.dimensions), other=key[3])
 
 
 def _rows(frame: pd.DataFrame, names: list[str]) -> list[tuple[Any, ...]]:

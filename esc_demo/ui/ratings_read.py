@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
-from annotations.analysis.tidy import UNDECIDED, Frames
-from annotations.behind import Behind, Chat
+from annotations.analysis.tidy import UNDECIDED, Frames, scale_text
+from annotations.behind import Behind, Chat, Comment
 from annotations.reports.tables import PEOPLE, dimension_title
 from annotations.values import RaterKind, RatingStatus
 from esc_demo.dialogue import Role, Turn
@@ -42,13 +42,18 @@ def list_html(lines: Sequence[Line], asked: Asked, page: int, current: int | Non
     found = chosen_lines(lines, asked)
     if not found:
         why = f" has “{escape(asked.find.strip())}” in its name" if asked.find.strip() else ""
-        said = f"No item{why}." if why else "Nothing has been answered here yet."
+        said = "Nothing has been answered here yet."
+        if asked.other:
+            said = "No item was answered for both of these arms. Choose two others."
+        said = f"No item{why}." if why else said
         return Listed(f'<p class="esc-hint" role="status">{said}</p>', 0, 1)
     pages = -(-len(found) // PAGE)
     page = min(max(0, page), pages - 1)
     names = list(dict.fromkeys(name for at in found for name in lines[at].means))
+    names = [name for name in names if asked.dimension in ("", name)]
     compared = any(line.wins or line.ties or line.losses for line in lines)
-    heads = ["Item and arm", *map(dimension_title, names), "Raters"]
+    heads = ["Item and arms" if asked.other else "Item and arm"]
+    heads += [*map(dimension_title, names), "Raters"]
     heads += ["Won", "Tied", "Lost"] if compared else []
     head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
     body = "".join(
@@ -56,14 +61,26 @@ def list_html(lines: Sequence[Line], asked: Asked, page: int, current: int | Non
         for at in found[page * PAGE : (page + 1) * PAGE]
     )
     return Listed(
-        f'<p class="esc-hint">{len(found):,} lines, page {page + 1:,} of {pages:,}. Mean scores'
-        f" (0-5) by {_BY[asked.kind]}; range: highest minus lowest. Choose a line to read what was"
-        " rated.</p>"
+        f'<p class="esc-hint">{len(found):,} lines, page {page + 1:,} of {pages:,}.'
+        f" {_what(asked, names)} Choose a line to read what was rated.</p>"
         '<div class="esc-table esc-scores esc-items" role="region" aria-label="Items and arms">'
         f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>",
         page,
         pages,
     )
+
+
+def _what(asked: Asked, names: Sequence[str]) -> str:
+    """Which numbers these are, and on which scale."""
+    who = _BY[asked.kind]
+    if not names:
+        return f"How often each was preferred by {who}."
+    if asked.other:
+        return (
+            f"Mean differences in points (scale {scale_text(names)}), the first arm minus the"
+            f" second, by {who}; won, tied and lost are the first arm's."
+        )
+    return f"Mean scores ({scale_text(names)}) by {who}; range: highest minus lowest."
 
 
 def _line(line: Line, at: int, names: Sequence[str], *, compared: bool, current: bool) -> str:
@@ -72,7 +89,8 @@ def _line(line: Line, at: int, names: Sequence[str], *, compared: bool, current:
     for name in names:
         if name in line.means:
             spread = f"<small>range {line.spreads[name]:.0f}</small>"
-            cells += f"<td>{line.means[name]:.2f}{spread}</td>"
+            mean = signed(line.means[name]) if line.other else f"{line.means[name]:.2f}"
+            cells += f"<td>{mean}{spread}</td>"
         else:
             cells += _NONE
     unknown = f"<small>{line.unknown} without score</small>" if line.unknown else ""
@@ -82,8 +100,19 @@ def _line(line: Line, at: int, names: Sequence[str], *, compared: bool, current:
     mark = ' aria-current="true"' if current else ""
     return (
         f'<tr data-item="{at}"{mark}><th scope="row"><button type="button">'
-        f"<b>{escape(line.item)}</b><small>{escape(line.arm)}</small></button></th>{cells}</tr>"
+        f"<b>{escape(line.item)}</b><small>{escape(_arms(line))}</small></button></th>{cells}</tr>"
     )
+
+
+def _arms(line: Line) -> str:
+    """Whose line it is."""
+    return f"{line.arm} − {line.other}" if line.other else line.arm  # noqa: RUF001 (a minus sign)
+
+
+def signed(value: float) -> str:
+    """Two places, with a sign unless it is zero: `+0.50`."""
+    text = f"{value:+.2f}"
+    return "0.00" if float(text) == 0 else text.replace("-", "−")  # noqa: RUF001
 
 
 def read_html(
@@ -91,18 +120,42 @@ def read_html(
 ) -> str:
     """One item: conversation, replies side by side, every rater's answer, and comments.
 
-    Only who is `inside` sees chats and people's comments.
+    Of a line of two arms only those two are shown. Only who is `inside` sees chats and people's
+    comments.
     """
-    of_item = [line for line in lines if line.item == behind.item]
+    of_item = [line for line in lines if line.item == behind.item and not line.other]
     texts = dict(behind.replies)
+    pair = (chosen.arm, chosen.other) if chosen.other else ()
     arms = [arm for arm in texts if any(line.arm == arm for line in of_item)]
-    cards = "".join(_card(arm, texts[arm], of_item, chosen=arm == chosen.arm) for arm in arms)
+    arms = [arm for arm in arms if arm in pair] if pair else arms
+    marked = pair or (chosen.arm,)
+    cards = "".join(_card(arm, texts[arm], of_item, chosen=arm in marked) for arm in arms)
+    held = [one for one in lines if (one.item, one.arm, one.other) == (behind.item, *pair)]
+    between = "".join(f'<p class="esc-meta">{escape(_between(one))}</p>' for one in held)
     return (
         f'<section class="esc-reader" aria-label="Behind the numbers"><h3>{escape(behind.item)}'
         f"</h3>{_situation(behind.situation)}{_history(behind.history)}"
-        f'<div class="esc-replies">{cards}</div>{_chats(behind.chats, inside=inside)}'
-        f"{_answers(frames, behind.item)}{_comments(behind, inside=inside)}</section>"
+        f'{between}<div class="esc-replies">{cards}</div>'
+        f"{_chats(_of(behind.chats, pair), inside=inside)}{_answers(frames, behind.item, pair)}"
+        f"{_comments(behind, _of(behind.comments, pair), inside=inside)}</section>"
     )
+
+
+T = TypeVar("T", Chat, Comment)
+
+
+def _of(all_of_it: Sequence[T], pair: Sequence[str]) -> list[T]:
+    """What is about these arms, or about the whole screen; all of it where none are named."""
+    return [one for one in all_of_it if not pair or set(one.arm.split(" and ")) <= {*pair, ""}]
+
+
+def _between(line: Line) -> str:
+    """Such as "People, x less y (n=4): Comforting +0.75 · x won 2, tied 0, lost 1"."""
+    bits = [f"{dimension_title(name)} {signed(mean)}" for name, mean in line.means.items()]
+    if line.wins or line.ties or line.losses:
+        bits.append(f"{line.arm} won {line.wins}, tied {line.ties}, lost {line.losses}")
+    said = " · ".join(bits) or "no score"
+    return f"{PEOPLE[line.kind]}, {_arms(line)} (n={line.raters}): {said}"
 
 
 def _situation(text: str) -> str:
@@ -117,7 +170,7 @@ def _history(turns: Sequence[Turn]) -> str:
     before = (
         f'<details class="esc-log-lines" open><summary>{len(earlier)} earlier'
         f" message{'s' if len(earlier) != 1 else ''}</summary>"
-        f'<div class="esc-past" tabindex="0" role="region" aria-label="History">'
+        f'<div class="esc-behind" tabindex="0" role="region" aria-label="History">'
         f"{_messages(earlier)}</div></details>"
         if earlier
         else ""
@@ -153,12 +206,16 @@ def _figures(line: Line) -> str:
     return f"{PEOPLE[line.kind]} (n={line.raters}): {' · '.join(bits) or 'no score'}"
 
 
-def _answers(frames: Frames, item: str) -> str:
-    """Every rater's scores, and which reply they preferred."""
+def _answers(frames: Frames, item: str, pair: Sequence[str]) -> str:
+    """Every rater's scores, and which reply they preferred; of two arms what is about them."""
     ratings = frames.ratings[(frames.ratings["item"] == item) & (frames.ratings["control"] == "")]
     preferences = frames.preferences[
         (frames.preferences["item"] == item) & (frames.preferences["control"] == "")
     ]
+    if pair:
+        ratings = ratings[ratings["arm"].isin(pair)]
+        both = preferences["arm_a"].isin(pair) & preferences["arm_b"].isin(pair)
+        preferences = preferences[both]
     names = [name for name in frames.dimensions if name in set(ratings["dimension"])]
     rows: dict[tuple[str, str, str], dict[str, list[str]]] = {}
     for row in ratings.to_dict("records"):
@@ -215,12 +272,10 @@ def _cell(values: list[str] | None) -> str:
     return f"<td>{escape('; '.join(values))}</td>" if values else _NONE
 
 
-def _comments(behind: Behind, *, inside: bool) -> str:
+def _comments(behind: Behind, comments: Sequence[Comment], *, inside: bool) -> str:
     """What raters wrote. A person's words may be personal, and so may a judge's about a chat."""
     shown = [
-        one
-        for one in behind.comments
-        if inside or (one.kind is RaterKind.JUDGE and not behind.chats)
+        one for one in comments if inside or (one.kind is RaterKind.JUDGE and not behind.chats)
     ]
     said = "".join(
         f"<li><b>{escape(one.rater)}</b>{f' on {escape(one.arm)}' if one.arm else ''}:"
@@ -248,7 +303,7 @@ def _chats(chats: Sequence[Chat], *, inside: bool) -> str:
         )
     cards = "".join(
         f'<article class="esc-answer"><h4>{escape(one.rater)} with {escape(one.arm)}</h4>'
-        f'<div class="esc-past" tabindex="0" role="region" aria-label="Chat">'
+        f'<div class="esc-behind" tabindex="0" role="region" aria-label="Chat">'
         f"{_messages(one.turns)}</div></article>"
         for one in chats
     )

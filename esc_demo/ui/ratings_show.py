@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from html import escape
 
 from annotations.studies.values import StudyStatus
@@ -11,6 +12,11 @@ from esc_demo.ui.studies import STATUS_WORDS, state_badge
 
 _SECTION = re.compile(r'<section id="(\w+)">(.*?)</section>', re.DOTALL)
 _NOTES = re.compile(r"<header><h1>.*?</h1>(.*?)</header>", re.DOTALL)
+_SIGNS = ("−", "vs")  # noqa: RUF001 (a minus sign)
+_COMPARISON = re.compile(
+    r'(<th scope="row">|<td>)([^<]* (?:−|vs) [^<]*)(</th>|</td>)(?:<td>([^<]*)</td>)?'  # noqa: RUF001
+)
+"""A cell with a comparison, and the cell beside it where that has words alone."""
 _FOLDED = {"tables": "All tables", "methods": "Methods and versions"}
 _HEADING = re.compile(r"\A<h2>.*?</h2>", re.DOTALL)
 
@@ -27,6 +33,9 @@ def report_html(made: Made, stratum: str) -> str:
         named = f'<th scope="row">{arm}</th>'
         button = f'<th scope="row"><button type="button" data-arm="{arm}">{arm}</button></th>'
         found = {name: inside.replace(named, button) for name, inside in found.items()}
+    pairs = {(line.arm, line.other) for line in made.lines if line.other}
+    found = {name: linked_pairs(inside, pairs) for name, inside in found.items()}
+    found["primary"] = _linked_primary(found.get("primary", ""), pairs)
     notes = _NOTES.search(made.page)
     warning = f'<p class="esc-note">{PART}</p>' if stratum else ""
     running = "" if made.public else " is-interim"
@@ -42,6 +51,47 @@ def report_html(made: Made, stratum: str) -> str:
         f'<div class="esc-report-notes{running}">{notes.group(1) if notes else ""}{warning}</div>'
         f"{parts}</div>"
     )
+
+
+def linked_pairs(page: str, pairs: Collection[tuple[str, str]]) -> str:
+    """The same with a button in each cell that names a comparison of two arms.
+
+    In a table of differences the dimension stands beside it.
+    """
+    cells = {
+        escape(f"{first} {sign} {second}"): (escape(first), escape(second))
+        for first, second in pairs
+        for sign in _SIGNS
+    }
+
+    def button(found: re.Match[str]) -> str:
+        start, text, end, beside = found.groups()
+        if text not in cells:
+            return found.group(0)
+        first, second = cells[text]
+        dimension = f' data-dimension="{beside}"' if beside is not None and "−" in text else ""  # noqa: RUF001
+        rest = "" if beside is None else f"<td>{beside}</td>"
+        return (
+            f'{start}<button type="button" data-arm="{first}" data-other="{second}"{dimension}>'
+            f"{text}</button>{end}{rest}"
+        )
+
+    return _COMPARISON.sub(button, page)
+
+
+def _linked_primary(page: str, pairs: Collection[tuple[str, str]]) -> str:
+    """The same with a button in the sentence that names the comparison, which is people's."""
+    for first, second in pairs:
+        text, arm, other = (escape(one) for one in (f"{first} against {second}", first, second))
+        page = re.sub(
+            rf"<p>{re.escape(text)}: (\w+)",
+            lambda found, text=text, arm=arm, other=other: (  # type: ignore[misc]
+                f'<p><button type="button" data-kind="human" data-arm="{arm}" data-other="{other}"'
+                f' data-dimension="{found[1]}">{text}</button>: {found[1]}'
+            ),
+            page,
+        )
+    return page
 
 
 def _folded(name: str, inside: str) -> str:

@@ -43,6 +43,8 @@ def build_ratings(
         (listed.arm.input, 0),
         (listed.kind.input, 0),
         (listed.order.input, 0),
+        (listed.other.input, 0),
+        (listed.dimension.input, 0),
         (listed.back.click, -1),
         (listed.on.click, 1),
     ):
@@ -50,7 +52,7 @@ def build_ratings(
     view.report.click(
         do.behind,
         [view.ticket, listed.kind, listed.order],
-        [listed.arm, listed.kind, listed.find, *listed.listed()],
+        [*listed.choices(), *listed.listed()],
         **_QUICK,
     ).then(None, js=SHOW_LIST_JS, api_visibility="private")
     listed.items.click(
@@ -68,9 +70,8 @@ def leave_with(do: Ratings, admin: AdminView) -> None:
 def _stepping(do: Ratings, step: int) -> Any:
     """A handler that turns the list by `step` pages."""
 
-    def turn(
-        request: gr.Request, ticket: Any, kind: str, arm: Any, find: str, order: str, place: Any
-    ) -> Frame:
-        return do.items(request, ticket, kind, arm, find, order, place, step)
+    def turn(request: gr.Request, ticket: Any, *choices: Any) -> Frame:
+        kind, arm, find, order, other, dimension, place = choices
+        return do.items(request, ticket, kind, arm, find, order, place, step, other, dimension)
 
     return turn

@@ -14,6 +14,8 @@ from esc_demo.ui.results_read import PICK_JS
 
 ALL_STRATA = ("All strata", "")
 ALL_ARMS = ("All arms", "")
+BY_ITSELF = ("No other arm", "")
+ALL_DIMENSIONS = ("All dimensions", "")
 KINDS = {RaterKind.HUMAN: ("People", "human"), RaterKind.JUDGE: ("Judges", "judge")}
 
 SHOW_READER_JS = (
@@ -27,11 +29,13 @@ element.addEventListener('click', (event) => {
   const button = event.target.closest('button[data-arm]');
   if (!button) return;
   const table = button.closest('figure')?.id ?? '';
-  const kind = ['human', 'judge'].find((one) => table.startsWith(one + '-')) ?? '';
-  trigger('click', { arm: button.dataset.arm, kind });
+  const kind = button.dataset.kind
+    ?? ['human', 'judge'].find((one) => table.startsWith(one + '-')) ?? '';
+  const { arm, other = '', dimension = '' } = button.dataset;
+  trigger('click', { arm, other, dimension, kind });
 });
 """
-"""Tells the server whose numbers were chosen in the report."""
+"""Tells the server whose numbers were chosen in the report: of one arm, or between two."""
 
 _WHAT = """<p class="esc-hint">The report of a blinded study: the outcome that was promised
 beforehand, then everything else, then the replies and answers behind every number.</p>"""
@@ -45,6 +49,8 @@ class ListView:
     arm: gr.Dropdown
     order: gr.Dropdown
     find: gr.Textbox
+    other: gr.Dropdown
+    dimension: gr.Dropdown
     items: gr.HTML
     back: gr.Button
     on: gr.Button
@@ -54,7 +60,7 @@ class ListView:
 
     def choices(self) -> list[Any]:
         """What says which lines are shown."""
-        return [self.kind, self.arm, self.find, self.order]
+        return [self.kind, self.arm, self.find, self.order, self.other, self.dimension]
 
     def listed(self) -> list[Any]:
         """What a page of the list draws on."""
@@ -140,6 +146,10 @@ def _build_list() -> ListView:
     )
     with gr.Row(elem_classes="esc-grid"):
         arm = gr.Dropdown([ALL_ARMS], value="", label="Arm", elem_id="ratings-arm")
+        other = gr.Dropdown([BY_ITSELF], value="", label="Against", elem_id="ratings-other")
+        dimension = gr.Dropdown(
+            [ALL_DIMENSIONS], value="", label="Dimension", elem_id="ratings-dimension"
+        )
         order = gr.Dropdown(
             [one.value for one in Order],
             value=Order.STUDY.value,
@@ -152,4 +162,6 @@ def _build_list() -> ListView:
         back = gr.Button("Previous page", size="sm", interactive=False)
         on = gr.Button("Next page", size="sm", interactive=False, elem_id="ratings-next")
     reader = plain_html("", elem_id="ratings-reader")
-    return ListView(kind, arm, order, find, items, back, on, gr.State((0, None)), reader)
+    return ListView(
+        kind, arm, order, find, other, dimension, items, back, on, gr.State((0, None)), reader
+    )

@@ -118,12 +118,12 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     wrong = next((f"{name} = {p}" for name, p in p_values.items() if not 0 <= p <= 1), None)
     if wrong is not None:
         raise BadInput(f"Not a p value: {wrong}.")
-    corrected: dict[str, float] = {}
-    largest = 0.0
-    for rank, name in enumerate(sorted(p_values, key=lambda name: p_values[name])):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[name]))
-        corrected[name] = largest
-    return {name: corrected[name] for name in p_values}
+    if not p_values:
+        return {}
+    from statsmodels.stats.multitest import multipletests  # noqa: PLC0415 (it leads to pandas)
+
+    corrected = multipletests(list(p_values.values()), method="holm")[1]
+    return dict(zip(p_values, map(float, corrected), strict=True))
 
 
 def _replicates(

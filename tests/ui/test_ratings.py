@@ -168,7 +168,7 @@ def test_only_strata_of_the_study_can_be_chosen(section, frame):
 
 
 def test_the_lines_add_up_to_the_report(section, frame, made, folder):
-    mine = [line for line in made.lines if line.arm == ARMS[1]]
+    mine = [line for line in made.lines if line.arm == ARMS[1] and not line.other]
     assert len(mine) == COUNT and all(line.raters == 4 for line in mine)
     with sqlite3.connect(folder / "esc.db") as database:
         won, tied, other = (
@@ -219,6 +219,79 @@ def test_an_arm_in_the_report_leads_to_its_lines(section, frame):
     assert shown[view.list.items].count("data-item=") == COUNT
     other = section.behind_arm(OUTSIDE, ticket, "human", Order.STUDY.value, "<nobody>")
     assert other[view.list.arm] == "" and "nobody" not in text_of(other)
+
+
+def test_a_difference_in_the_report_leads_to_the_pairs_behind_it(section, frame, made):
+    view, ticket = section.view, frame[section.view.ticket]
+    page, (second, first) = frame[view.report], sorted(ARMS)
+    button = f'<button type="button" data-arm="{first}" data-other="{second}"'
+    assert f'{button} data-dimension="comforting">' in page  # differences
+    assert f"{button}>{first} vs {second}</button>" in page  # preferences
+    primary = page.split('<section class="is-overview">')[0]
+    assert f'data-kind="human" data-arm="{ARMS[1]}" data-other="{ARMS[0]}"' in primary
+    event = SimpleNamespace(arm=first, other=second, dimension="comforting", kind="human")
+    shown = section.behind(OUTSIDE, ticket, "human", Order.LOWEST.value, event)
+    chosen = [shown[part] for part in (view.list.arm, view.list.other, view.list.dimension)]
+    assert chosen == [first, second, "comforting"]
+    html = shown[view.list.items]
+    assert html.count("data-item=") == COUNT and f"{first} − {second}" in html  # noqa: RUF001
+    assert "Comforting</th>" in html and "Suggestion</th>" not in html
+    assert "differences in points (scale 0-5)" in html
+    # The mean over all pairs is the number in the report.
+    asked = Asked(RaterKind.HUMAN, first, "", Order.LOWEST, second, "comforting")
+    lines = [made.lines[at] for at in chosen_lines(made.lines, asked)]
+    gaps = [line.means["comforting"] for line in lines]
+    assert gaps == sorted(gaps) and len(lines) == COUNT
+    scores = made.frames.ratings
+    scores = scores[(scores["dimension"] == "comforting") & scores["score"].notna()]
+    wide = scores.pivot(index=["item", "rater"], columns="arm", values="score").dropna()
+    gap = wide[first] - wide[second]
+    by_item = gap.groupby("item").mean()
+    assert {line.item: line.means["comforting"] for line in lines} == pytest.approx(
+        by_item.to_dict()
+    )
+    with zipfile.ZipFile(made.archive) as archive:
+        table = archive.read("report/tables/human-differences.csv").decode().splitlines()
+    (row,) = [line.split(",") for line in table if ",comforting," in line]
+    assert float(row[2]) == pytest.approx(gap.mean())
+    # Behind a line are the two replies, both marked, and what was said of them.
+    at = next(at for at, line in enumerate(made.lines) if line is lines[0])
+    read = section.read_line(OUTSIDE, ticket, (0, None), at)[view.list.reader]
+    assert read.count("is-chosen") == 2 and f"People, {first} − {second} (n=" in read  # noqa: RUF001
+    for wrong in ("<nobody>", None, 3):
+        other = section.behind_arm(
+            OUTSIDE, ticket, "human", Order.STUDY.value, first, wrong, "<nothing>"
+        )
+        assert other[view.list.other] == other[view.list.dimension] == ""
+        assert "nobody" not in text_of(other) and "nothing" not in text_of(other)
+
+
+def test_the_list_says_the_scale_that_was_used():
+    rows = [
+        ("j", "judge", "1", arm, "overall", score, "1-5") for arm, score in (("x", 5), ("y", 2))
+    ]
+    names = ["rater", "rater_kind", "item", "arm", "dimension", "score", "scale"]
+    lines = lines_of(tidy(pd.DataFrame(rows, columns=names)))
+    html = list_html(lines, Asked(RaterKind.JUDGE, "", "", Order.STUDY), 0, None).html
+    assert "Mean scores (1-5) by judges" in html and "0-5" not in html
+    html = list_html(lines, Asked(RaterKind.JUDGE, "y", "", Order.STUDY, "x"), 0, None).html
+    assert "scale 1-5" in html and "<td>−3.00" in html  # noqa: RUF001
+
+
+def test_of_three_arms_a_pair_shows_only_its_own_replies():
+    frames = make_study(Design(items=3, raters=9, per_task=3, effects={"a": 0, "b": 1, "c": 2}), 5)
+    lines = lines_of(frames)
+    chosen = next(line for line in lines if (line.arm, line.other) == ("c", "a"))
+    said = (
+        Comment("j", RaterKind.JUDGE, "c and a", "Of both."),
+        Comment("j", RaterKind.JUDGE, "b", "Of the third."),
+    )
+    texts = (("a", "One."), ("b", "Two."), ("c", "Three."))
+    behind = Behind(chosen.item, "", (), texts, (), said)
+    html = read_html(behind, frames, lines, chosen, inside=True)
+    assert "Three." in html and "One." in html and "Two." not in html
+    assert "Of both." in html and "Of the third." not in html
+    assert "<td>b</td>" not in html and "<td>c</td>" in html
 
 
 def line_of(made, item, arm):
@@ -288,8 +361,17 @@ def with_judge(aspects=("",)):
 def test_judges_have_lines_of_their_own_without_controls_and_with_orders_merged():
     frames = with_judge()
     lines = lines_of(frames)
-    mine = {(line.item, line.arm): line for line in lines if line.kind is RaterKind.JUDGE}
+    judges = [line for line in lines if line.kind is RaterKind.JUDGE]
+    mine = {(line.item, line.arm): line for line in judges if not line.other}
     assert len(mine) == 6
+    against = {(line.item, line.arm, line.other): line for line in judges if line.other}
+    assert set(against) == {(item, arm, {"base": "lora", "lora": "base"}[arm]) for item, arm in mine
+                            if item != "item-002"}  # fmt: skip
+    up, down = against["item-001", "lora", "base"], against["item-001", "base", "lora"]
+    assert (up.wins, up.ties, up.losses) == (0, 1, 0) and up.means["comforting"] == (
+        mine["item-001", "lora"].means["comforting"] - mine["item-001", "base"].means["comforting"]
+    )
+    assert down.means == {name: -value for name, value in up.means.items()}
     one = mine["item-001", "base"]
     assert (one.wins, one.ties, one.losses, one.raters) == (0, 1, 0, 1)  # it followed the side
     assert mine["item-002", "lora"].unknown == 4 and not mine["item-002", "lora"].means

@@ -1,15 +1,23 @@
 """Intervals: their arithmetic where a textbook has it, their coverage where truth is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from annotations.analysis.coverage import DESIGNS, check
+from annotations.analysis.coverage import DESIGNS, MAIN, check, kept, report
 from annotations.analysis.differences import differences, holm
 from annotations.analysis.estimate import mean, share
-from annotations.analysis.synthetic import Design, draw_scores, expected_score, make_study
+from annotations.analysis.synthetic import (
+    Design,
+    draw_choices,
+    draw_scores,
+    expected_score,
+    expected_wins,
+    make_study,
+)
 from annotations.analysis.tidy import tidy
 from annotations.values import RaterKind
 
@@ -54,11 +62,14 @@ def test_unanimous_answers_still_have_an_interval(items, raters, smaller):
     assert found.low == pytest.approx(0.025 ** (1 / smaller))
 
 
-def test_holm_is_statsmodels():
-    p = {"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.2}
-    wanted = multipletests(list(p.values()), method="holm")[1]
-    assert list(holm(p).values()) == pytest.approx(wanted)
+def test_holm_keeps_the_order_and_leaves_out_what_has_no_p():
+    p = {"a": 0.01, "b": 0.04, "none": None, "c": 0.03, "d": 0.2}
+    corrected = holm(p)
+    assert list(corrected) == list(p) and corrected.pop("none") is None
+    # The smallest of four by 4, the next by 3; then never below the one before.
+    assert corrected == pytest.approx({"a": 0.04, "b": 0.09, "c": 0.09, "d": 0.2})
     assert holm({"a": 0.02, "b": None}) == {"a": 0.02, "b": None}
+    assert holm({"a": None}) == {"a": None} and holm({}) == {}
 
 
 def test_expected_scores_are_those_drawn():
@@ -66,6 +77,16 @@ def test_expected_scores_are_those_drawn():
     drawn = draw_scores(design, 4000, 5).mean(axis=(0, 1))
     wanted = [expected_score(design, arm) for arm in ("base", "lora")]
     assert drawn == pytest.approx(wanted, abs=0.03)
+
+
+def test_expected_wins_are_those_drawn():
+    design = Design(effects={"base": 0.0, "lora": 1.0}, side_bias=0.5)
+    drawn = draw_choices(design, 2000, 5)
+    for first, sign in (("lora", 1), ("base", -1)):
+        wanted = expected_wins(design, first, {"lora": "base", "base": "lora"}[first])
+        won = np.nanmean(np.where(np.isnan(drawn), np.nan, drawn == sign))
+        assert won == pytest.approx(wanted, abs=0.01)
+    assert np.isnan(drawn).mean() == pytest.approx(design.missing, abs=0.005)
 
 
 @pytest.mark.parametrize("name", ["main", "many raters", "raters differ much"])
@@ -76,6 +97,25 @@ def test_intervals_cover_and_nothing_is_found_in_nothing(name):
     assert 0.03 <= found.false_positives <= 0.07
     assert found.mean == pytest.approx(found.truth, abs=0.02)
     assert found.naive_covered < 0.925
+    assert abs(found.mean_covered - 0.95) <= 3 * found.error
+    # Korn and Graubard's interval errs on the wide side, most where there are few raters.
+    assert 0.95 - 3 * found.error <= found.wins_covered <= 0.99
+
+
+def test_the_bench_tells_of_differences_means_and_wins_and_says_when_a_promise_is_broken():
+    text, fine = report(studies=60, seed=0)
+    rows = {line[:31].strip(): line[31:].split() for line in text.splitlines()}
+    assert set(DESIGNS) <= set(rows)
+    shares = [float(cell.rstrip("%")) for cell in rows[MAIN][5:]]
+    covered = (shares[0], *shares[2:4])
+    most = 300 * (0.95 * 0.05 / 60) ** 0.5  # three standard errors, in points
+    assert len(shares) == 5 and all(abs(one - 95) <= most for one in covered)
+    assert ("NOT kept" in text) is not fine
+    one = check(MAIN, DESIGNS[MAIN], studies=60)
+    good = replace(one, covered=0.95, mean_covered=0.95, wins_covered=0.95, false_positives=0.05)
+    assert kept(good)
+    for broken in ({"mean_covered": 0.92}, {"wins_covered": 0.98}, {"false_positives": 0.08}):
+        assert not kept(replace(good, **broken))
 
 
 @pytest.mark.parametrize("name", ["two raters alike, all items", "three raters alike, all items"])

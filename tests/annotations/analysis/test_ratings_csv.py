@@ -154,3 +154,40 @@ def test_wrong_preferences(tmp_path, line, why):
     with pytest.raises(BadInput) as caught:
         preferences(tmp_path, "q,1,x,y,tie", line)
     assert why in str(caught.value)
+
+
+BOTH = "rater,item,arm,dimension,score,arm_a,arm_b,choice,mood"
+
+
+def test_ratings_and_preferences_may_stand_in_one_file(tmp_path):
+    found = ratings(
+        tmp_path, "a,1,x,comforting,4,,,,", "a,1,,,,x,y,y,", "a,1,y,comforting,,,,,",
+        "a,2,,,,x,y,tie,fine", head=BOTH,
+    )  # fmt: skip
+    frames = found.frames
+    assert list(frames.ratings["status"]) == ["scored", "cannot_judge"]
+    assert list(frames.preferences["choice"]) == ["y", "tie"]
+    assert found.notes == ("r.csv: the columns 'mood' are not used.",)
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("a,2,x,comforting,4,x,y,tie,", "line 3: a score and a choice"),
+        ("a,2,,,,x,y,z,", "line 3: the choice is 'z'"),
+        ("a,1,,,,y,x,tie,", "line 3: the same question as in line 2"),
+        ("a,2,,,,,,,", "line 3: arm is empty"),
+        ("a,2,,,,x,y,,", "line 3: choice is empty"),
+    ],
+)
+def test_a_wrong_line_in_a_file_of_both_kinds_refuses_it(tmp_path, line, why):
+    with pytest.raises(BadInput) as caught:
+        ratings(tmp_path, "a,1,,,,x,y,y,", line, head=BOTH)
+    assert why in str(caught.value)
+
+
+def test_preferences_come_from_one_place(tmp_path):
+    (tmp_path / "both.csv").write_text(BOTH + "\na,1,,,,x,y,y,\n", "utf-8")
+    (tmp_path / "p.csv").write_text(PAIRS + "\na,1,x,y,y\n", "utf-8")
+    with pytest.raises(BadInput, match="holds preferences of its own"):
+        read_ratings(tmp_path / "both.csv", tmp_path / "p.csv")

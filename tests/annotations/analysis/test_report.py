@@ -1,6 +1,7 @@
 """The report: from files on the command line, and from answers that allow little."""
 
 import csv
+import io
 import re
 
 import pandas as pd
@@ -8,14 +9,19 @@ import pytest
 from typer.testing import CliRunner
 
 from annotations.analysis import PlanView, analyse, read_plan, tidy
+from annotations.analysis.differences import differences
 from annotations.analysis.missing import bounds, missing_shares
+from annotations.analysis.mixed import mixed_models
 from annotations.analysis.plan import primary
 from annotations.analysis.synthetic import Design, make_study
 from annotations.cli import app
 from annotations.reports import make_document, to_page, to_text, write_report
-from annotations.reports.formats import to_latex
+from annotations.reports.formats import to_csv, to_latex
 from annotations.reports.table12 import table12_latex
+from annotations.reports.tables import Table
+from annotations.reports.write import report_files
 from annotations.values import RaterKind
+from esc_demo import __version__
 from esc_demo.errors import BadInput, ConfigError
 
 RATING = ["rater", "item", "arm", "dimension", "score"]
@@ -50,7 +56,8 @@ def test_files_become_a_report(study, tmp_path):
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.output
     page = (tmp_path / "out" / "report.html").read_text("utf-8")
-    assert "lora against base: preference" in page and "Pre-registered" in page
+    assert "lora against base: preference" in page
+    assert "nothing here shows when it was written" in page
     with (tmp_path / "out" / "tables" / "table12.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["system"] for row in rows] == ["base", "lora"]
@@ -94,6 +101,77 @@ def test_table_12_in_latex(analysis):
     assert to_latex(make_document(analysis, "x").tables[0]).count(r"\begin{tabular}") == 1
 
 
+ODD = ('\\&%$#_{}~^ [x]* <y> |"-', "*50% of_{it}", "[plain]\n\nbut odd")
+"""Names of arms with every character that means something to LaTeX."""
+
+
+def odd_study():
+    """People and two judges on arms, a dimension and raters with such names."""
+    rows = [
+        (rater, str(item), arm, dimension, (item + place * len(rater)) % 6, kind)
+        for rater, kind in (("p_1", "human"), ("q&2", "human"), ("j%", "judge"), ("k#", "judge"))
+        for item in range(4)
+        for place, arm in enumerate(ODD)
+        for dimension in ("comforting", "odd_one & {more}")
+    ]
+    pairs = [
+        (rater, kind, str(item), ODD[0], ODD[1], ODD[item % 2])
+        for rater, kind in (("p_1", "human"), ("j%", "judge"))
+        for item in range(4)
+    ]
+    names = ["rater", "rater_kind", "item", "arm_a", "arm_b", "choice"]
+    return tidy(
+        pd.DataFrame(rows, columns=[*RATING, "rater_kind"]), pd.DataFrame(pairs, columns=names)
+    )
+
+
+_PLAIN = re.compile(
+    r"\\\\|\\(?:textbackslash|textasciitilde|textasciicircum|textonehalf)\{\}|\\[&%$#_{}]"
+    r"|\$(?:-|<|>|\\nu)\$|\{[\[\]*]\}"
+)
+"""What may stand beside plain characters: line ends, and what was escaped."""
+_READ = {r"\textbackslash{}": "\\", r"\textasciitilde{}": "~", r"\textasciicircum{}": "^"}
+
+
+def read_latex(text):
+    """What a reader sees of an escaped text: each token but the named ones has one character."""
+    return _PLAIN.sub(lambda found: _READ.get(found[0], found[0][1:2]), text)
+
+
+def columns_of(line):
+    """How many columns a row of a table fills."""
+    bare = _PLAIN.sub("", line)
+    wide = [int(span) - 1 for span in re.findall(r"\\multicolumn\{(\d+)\}", bare)]
+    return bare.count("&") + 1 + sum(wide)
+
+
+def test_every_table_in_latex_has_its_columns_and_nothing_unescaped():
+    found = analyse(odd_study())
+    files = report_files(found, make_document(found, "x"))
+    tables = {name: text for name, text in files.items() if name.endswith(".tex")}
+    assert {"human-means", "human-differences", "judge-wins", "table12"} <= {
+        name.removeprefix("tables/").removesuffix(".tex") for name in tables
+    }
+    for name, text in tables.items():
+        spec = re.search(r"\\begin\{tabular\}\{([lc]+)\}", text)[1]
+        inside = text[text.index(r"\toprule") : text.index(r"\bottomrule")].splitlines()
+        rows = [line for line in inside if line.endswith(r" \\")]
+        assert len(rows) >= 2, name
+        assert {columns_of(line) for line in rows} == {len(spec)}, name
+        for line in rows:
+            assert line[0] not in "[*" and "\n\n" not in line
+            rest = _PLAIN.sub("", line.removesuffix(r" \\"))
+            rest = re.sub(r"\\(?:multicolumn|shortstack|textbf|underline|scriptsize)", "", rest)
+            assert not re.search(r"[%$#_~^]", rest), (name, line)
+            assert "\\" not in rest, (name, line)
+            assert rest.count("{") == rest.count("}"), (name, line)
+        caption = _PLAIN.sub("", re.search(r"\\caption\{(.*)\}$", text, re.MULTILINE)[1])
+        assert not re.search(r"[%$#_~^&\\]", caption.replace("95\\%", "")), (name, caption)
+    first = [line.split(" & ")[0] for line in tables["tables/table12.tex"].splitlines()]
+    shown = {read_latex(cell) for cell in first}
+    assert {" ".join(name.split()) for name in ODD} <= shown
+
+
 @pytest.mark.parametrize(
     ("ratings", "preferences", "said"),
     [
@@ -132,7 +210,7 @@ def test_a_plan_names_what_exists(study, tmp_path):
     path.write_text(
         "plan:\n  primary: {outcome: comforting, arms: [base, lora]}\n  participants: 3\n"
     )
-    assert read_plan(path) == PlanView("comforting", "lora", "base")
+    assert read_plan(path) == PlanView("comforting", "lora", "base", frozen=False)
 
 
 def test_a_judge_on_another_scale_is_not_compared_with_people():
@@ -185,12 +263,14 @@ def test_missing_scores_are_counted_where_they_are():
         for i in range(4)
         for arm in "xy"
     ]
-    frame = rated(*rows).assign(crisis=lambda table: table["item"] == "0")
-    frames = tidy(frame)
+    flags = {"0": True, "1": "False", "2": "No"}  # as Python, spreadsheets and people write
+    frames = tidy(rated(*rows).assign(crisis=lambda table: table["item"].map(flags)))
     shares = {(one.by, one.value): one.share.value for one in missing_shares(frames)}
     assert shares["arm", "x"] == pytest.approx(0.25)
     assert shares["arm", "y"] == 0
     assert shares["crisis", "yes"] == pytest.approx(0.5)
+    assert shares["crisis", "no"] == shares["crisis", "not marked"] == 0
+    assert not any(one.by == "crisis" for one in missing_shares(tidy(rated(*rows))))
     found = bounds(frames)[0]
     assert (found.first, found.missing) == ("y", 3)
     # y - x is -1 on three items; on the fourth y is 3 and x is 5 or 0.
@@ -231,3 +311,39 @@ def test_one_answer_a_question():
         tidy(rated(("a", "1", "x", "comforting", 6)))
     with pytest.raises(BadInput, match="no column 'arm'"):
         tidy(pd.DataFrame({"rater": ["a"], "item": ["1"]}))
+
+
+def test_no_cell_of_a_table_is_run_by_a_spreadsheet():
+    names = ["=1+1", "-2+3", "+4", "@sum", "\t=1", "plain", "plain\r=1"]
+    table = Table("t", "t", ("Arm", "Share"), tuple((name, 0.5) for name in names))
+    shown = list(csv.reader(io.StringIO(to_csv(table), newline="")))[1:]
+    told = [f"'{name.strip()}" for name in names[:5]] + ["plain", "plain =1"]
+    assert shown == [[cell, "0.5"] for cell in told]
+
+
+@pytest.mark.parametrize("items_differ", [0, 1])
+def test_a_gap_that_is_the_same_everywhere_is_no_certainty(items_differ):
+    """Everybody gives every item one point more with y: no variance, so nothing to test by."""
+    rows = [
+        (rater, str(item), arm, "comforting", 1 + items_differ * (item % 3) + (arm == "y"))
+        for rater in "abc"
+        for item in range(4)
+        for arm in "xy"
+    ]
+    frames = tidy(rated(*rows))
+    ((_, effect),) = mixed_models(frames)[0].effects
+    assert (effect.value, effect.p) == (None, None) and "do not vary" in effect.note
+    (one,) = differences(frames)
+    assert one.difference.value == 1 and one.p_holm is None
+
+
+def test_what_was_paired_and_what_it_holds_for_is_told():
+    """Of four items one has a rater of both replies, so items are paired, not raters."""
+    rows = [("a", "0", "x", 3), ("a", "0", "y", 4), ("b", "0", "x", 2)]
+    rows += [(f"{arm}{item}", str(item), arm, item) for item in range(1, 4) for arm in "xy"]
+    frame = rated(*[(rater, item, arm, "comforting", score) for rater, item, arm, score in rows])
+    text = to_text(make_document(analyse(tidy(frame)), "x"))
+    assert "where most items have no such rater, an item's mean scores" in text
+    assert "same item, means of its raters" in text and f"esc-demo {__version__}" in text
+    alone = to_text(make_document(analyse(tidy(frame[frame["item"] == "0"])), "x"))
+    assert "hold for that item alone" in alone and "1 items" not in alone

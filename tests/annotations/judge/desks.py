@@ -66,15 +66,22 @@ class Clean:
 class Desk:
     """A database with a study, a server, and a judge between them."""
 
-    def __init__(self, url, **server):
+    def __init__(self, url, server=None, **faults):
         self.url, self.store = url, Store(url)
         self.ledger = Ledger(self.store)
-        self.server = Faulty(answer_schema(load_protocol("esc-reply")), **server).__enter__()
+        self.owns = server is None
+        schema = answer_schema(load_protocol("esc-reply"))
+        self.server = Faulty(schema, **faults).__enter__() if self.owns else server
         self.states, self.said = [], []
 
     def close(self):
-        self.server.__exit__()
+        if self.owns:
+            self.server.__exit__()
         self.store.close()
+
+    def beside(self):
+        """Another one with the same database and server, as another process would have it."""
+        return Desk(self.url, self.server)
 
     def judge(self, protocol="esc-reply", samples=1, controls=(), limit=None, key="right", **more):
         """Run the judge once; its summary."""
@@ -87,7 +94,8 @@ class Desk:
         spec = RunSpec("small", protocol, "little", where.url, ASKING, samples, tuple(controls))
         self.run = self.ledger.open_run(spec)
         options = {"price": PRICE, "watch": self.states.append, "say": self.said.append} | more
-        return judge(self.ledger, self.run, asked, protocol, where, ASKING, **options)
+        with self.ledger.alone(spec):
+            return judge(self.ledger, self.run, asked, protocol, where, ASKING, **options)
 
     def adds_up(self):
         """The book says of every call what the server says; nothing was paid twice."""

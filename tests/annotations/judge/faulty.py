@@ -57,7 +57,10 @@ def _hash(*parts):
 
 
 class Faulty(Loopback):
-    """`faults` are used up one by one, not by repairs; then `spoil` may name one for a request."""
+    """`faults` are used up one by one, not by repairs; then `spoil` may name one for a request.
+
+    While `gate` is clear, requests that have arrived wait for it.
+    """
 
     def __init__(self, schema=None, key="right", pause_s=0.0):
         self.schema, self.key, self.pause_s = schema, key, pause_s
@@ -66,7 +69,8 @@ class Faulty(Loopback):
         self.requests, self.paid = [], Counter()
         self.prompt_tokens = self.completion_tokens = 0
         self.most = self.now = 0
-        self.lock = threading.Lock()
+        self.lock, self.gate = threading.Lock(), threading.Event()
+        self.gate.set()
         self.listen(type("Handler", (_Handler,), {"home": self}), _Server)
 
     def charge(self, seen, text):
@@ -124,6 +128,7 @@ class _Handler(BaseHTTPRequestHandler):
             fault = home.faults.pop(0) if first else home.spoil(seen)
         try:
             home.closing.wait(home.pause_s)
+            home.gate.wait(20)
             self.handle_one(seen, fault or Fault())
         finally:
             with home.lock:

@@ -192,7 +192,7 @@ def test_interrupted_it_keeps_what_is_under_way_and_says_how_to_go_on(url, serve
 
 def test_a_run_that_is_killed_goes_on_where_it_was(url, server, expected):
     server.pause_s = 0.5
-    program = start(url)
+    program = start(url, *PRICED, "--yes")
     wait_for(lambda: len(calls(url)) >= 3)
     program.kill()
     program.communicate(timeout=30)
@@ -201,8 +201,14 @@ def test_a_run_that_is_killed_goes_on_where_it_was(url, server, expected):
     server.pause_s = 0.0
     wait_for(lambda: server.now == 0)  # what the killed one had asked, it has been charged for
     under_way = sum(server.paid.values()) - len(stored)
-    assert under_way <= 8  # what may be asked at once; some had come and were not yet stored
-    assert command().exit_code == 0
+    claimed = raw.run(url, "SELECT count(*), sum(cost) FROM judge_claim")[0]
+    assert under_way <= claimed[0] <= 8  # what may be asked at once
+    said = f"{claimed[0]} requests of an earlier process of this run were under way"
+    assert claimed[0] == 1 or said in command("--dry-run", *PRICED).output
+    done = command(*PRICED, "--yes")
+    assert done.exit_code == 0 and f"${claimed[1]:.4f} may not have been charged" in done.output
+    tokens = server.prompt_tokens + 2 * server.completion_tokens
+    assert sum(call["cost"] for call in calls(url)) >= tokens / 1e6  # what is booked is enough
     assert table(url) == expected and len(expected) == 4 * REPLIES
     assert len(server.paid) == REPLIES
     assert sum(count - 1 for count in server.paid.values()) == under_way  # and nothing else
@@ -223,10 +229,20 @@ def test_a_second_process_of_a_run_is_turned_away(url, server):
     assert command().exit_code == 0 and len(server.requests) == REPLIES
 
 
-def start(url):
+def test_two_processes_with_the_same_questions_pay_for_each_once(url, server):
+    server.pause_s = 0.2
+    programs = [start(url), start(url, "--samples", "2")]
+    told = [program.communicate(timeout=60)[0] for program in programs]
+    assert [program.returncode for program in programs] == [0, 0], told
+    assert len(server.requests) == 2 * REPLIES and set(server.paid.values()) == {1}
+    assert raw.run(url, "SELECT count(*) FROM judge_claim") == [(0,)]
+    assert sum(call["cached"] for call in calls(url)) == REPLIES
+
+
+def start(url, *more):
     """The command as a program of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "annotations", "judge", *options("--quiet")],
+        [sys.executable, "-m", "annotations", "judge", *options("--quiet", *more)],
         env=handed_on(ESC_DATABASE_URL=url),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -239,3 +255,14 @@ def wait_for(happened, seconds=30):
     while not happened():
         assert time.monotonic() < until
         time.sleep(0.1)
+
+
+def test_whoever_asks_for_help_waits_for_no_database_and_no_analysis():
+    code = (
+        "import sys, typer.testing, annotations.cli as cli;"
+        "done = typer.testing.CliRunner().invoke(cli.app, ['judge', '--help']);"
+        "heavy = {'sqlalchemy', 'sqlmodel', 'alembic', 'pandas', 'scipy', 'openai', 'gradio'};"
+        "print(done.exit_code, '--cap' in done.output, *sorted(heavy & set(sys.modules)))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["0", "True"]

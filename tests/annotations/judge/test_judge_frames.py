@@ -19,6 +19,7 @@ from annotations.judge.frames import judge_frames
 from annotations.judge.material import questions
 from annotations.judge.protocol import shipped_protocols
 from annotations.judge.values import Control, Pick, Verdict
+from annotations.ratings_csv import read_ratings
 from annotations.reports import make_document, to_text
 from annotations.reports.sources import of_answers
 from annotations.studies.answers import read_answers
@@ -397,3 +398,89 @@ def test_aspects_and_controls_are_no_comparisons_of_arms():
 )
 def test_models_are_known_by_id_or_name(model, family):
     assert family_of(model, known_models()) == family
+
+
+def unlucky(question, of):
+    """Prefers the first (or second), but of some pairs there is no answer."""
+    if question.shown[0].arm == "base":
+        status = JudgeStatus.REFUSED if of.model == "one" else JudgeStatus.API_ERROR
+        return failed(question, of, status)
+    return picked(question, of, Pick.FIRST if of.model == "one" else Pick.SECOND)
+
+
+def test_judges_of_pairs_stand_apart_and_their_failures_are_counted(sqlite_office):
+    office = sqlite_office
+    slug = office.found(item_lines(3))
+    for model in ("one", "two"):
+        of = spec(slug, "esc-pair", model=model)
+        judge(office.store, of, questions(office.store, slug, of.protocol), unlucky)
+    source = of_answers(read_answers(office.store, slug))
+    found = analyse(source.frames, source.plan)
+    document = make_document(found, "x", source.notes, source.runs)
+    tables = {table.id: table for table in document.tables}
+    heads = tables["judge-calls"].heads
+    calls = [dict(zip(heads, row, strict=True)) for row in tables["judge-calls"].rows]
+    # Of three pairs of arms in two orders, base is shown first in two of six calls an item.
+    ended = ("Model", "Protocol", "Version", "Calls", "ok", "refused", "api_error")
+    version = of.protocol.version
+    assert [tuple(one[name] for name in ended) for one in calls] == [
+        ("one", "esc-pair", version, 18, 12, 6, 0),
+        ("two", "esc-pair", version, 18, 12, 0, 6),
+    ]
+    wins = tables["judge-wins"]
+    assert wins.heads[:2] == ("Judge", "Comparison")
+    assert [row[0] for row in wins.rows] == ["esc-pair:one"] * 3 + ["esc-pair:two"] * 3
+    rates = {(one.rater, one.first, one.second): one for one in found.of(RaterKind.JUDGE).win_rates}
+    assert rates["esc-pair:one", "full", "base"].win.value == 1  # shown first, once
+    assert rates["esc-pair:two", "full", "base"].loss.value == 1
+    methods = " ".join(document.methods)
+    for model, why in (("one", "6 refused"), ("two", "6 api_error")):
+        said = methods[methods.index(f"{model} (at http") :]
+        assert f"protocol esc-pair version {version} at temperature 0.0, 1 sample a" in said
+        assert "seed 0, at most 400 tokens" in said
+        assert f"12 of 18 calls gave an answer ({why})" in said
+    assert any("Judge esc-pair:two: which arm" in plot.caption for plot in document.plots)
+
+
+def test_the_official_g_score_is_the_mean_of_one_number_over_five(sqlite_office):
+    office = sqlite_office
+    slug = office.found(item_lines(4))
+    of = spec(slug, "g-score-single")
+    points = iter([5, 4, 4, 3])
+
+    def answer(question, of):
+        arm = question.shown[0].arm
+        if arm == "lora" and question.item == item_lines(1)[0]["id"]:
+            return failed(question, of, JudgeStatus.PARSE_ERROR)
+        return scored(question, of, next(points) if arm == "full" else 2)
+
+    judge(office.store, of, questions(office.store, slug, of.protocol), answer)
+    source = of_answers(read_answers(office.store, slug))
+    found = analyse(source.frames, source.plan)
+    judges = found.of(RaterKind.JUDGE)
+    scores = {one.arm: one.score for one in judges.g_scores}
+    assert scores["full"].value == pytest.approx(100 * (5 + 4 + 4 + 3) / 4 / 5)
+    assert scores["base"].value == scores["lora"].value == pytest.approx(40)
+    assert (scores["full"].n, scores["lora"].n) == (4, 3)
+    mean = next(one for one in judges.means if one.arm == "full").mean
+    assert scores["full"].low == pytest.approx(20 * mean.low) and scores["full"].high <= 100
+    document = make_document(found, "x", (), source.runs)
+    (table,) = [one for one in document.tables if one.id == "judge-g-score"]
+    judge_of = "g-score-single:gpt-4o-mini"
+    assert [row[:2] for row in table.rows] == [(judge_of, arm) for arm in ("base", "full", "lora")]
+    assert "NLPCC 2025 Task 8" in table.note and "80.00 \\[" in to_text(document)
+
+
+def test_the_scale_of_every_score_is_exported_and_read_again(sqlite_office, tmp_path):
+    office = sqlite_office
+    slug = office.found(item_lines(3))
+    office.rater(slug).work(3)
+    of = spec(slug, "g-score")
+    judge(office.store, of, questions(office.store, slug, of.protocol), lambda *at: scored(*at, 4))
+    path = tmp_path / "ratings.csv"
+    path.write_bytes(export_study(office.store, slug, [Format.CSV]).files["ratings.csv"])
+    with path.open(newline="") as file:
+        scales = {(row["rater_kind"], row["scale"]) for row in csv.DictReader(file)}
+    assert scales == {("human", "0-5"), ("judge", "1-5")}
+    frames = read_ratings(path).frames
+    assert "relevance (1-5)" in frames.dimensions and "comforting" in frames.dimensions
