@@ -6,15 +6,45 @@ import csv
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """How the values of a column are stored where the format has types (Parquet)."""
+
+    TEXT = "text"
+    WHOLE = "whole number"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    TIME = "time"
+
+
+_KINDS = {
+    "whole number": Kind.WHOLE,
+    "1 | 2": Kind.WHOLE,
+    "0 to 5": Kind.WHOLE,
+    "number": Kind.NUMBER,
+    "0 to 1": Kind.NUMBER,
+    "0 to 0.5": Kind.NUMBER,
+    "-1 to 1": Kind.NUMBER,
+    "true | false": Kind.BOOLEAN,
+    "time": Kind.TIME,
+}
+"""The type of values that are no words."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column of an exported table."""
+    """One column of an exported table. `kind` says which values there are."""
 
     name: str
     kind: str
     meaning: str
+
+    @property
+    def type(self) -> Kind:
+        """How its values are stored."""
+        return _KINDS.get(self.kind, Kind.TEXT)
 
 
 _WHO = (
@@ -32,6 +62,7 @@ _WHO = (
         "text",
         "Pair of arms (or arm) and the item's own label; empty: a judge's score of one of a pair",
     ),
+    Column("crisis", "yes | no", "Whether the item is marked as about a crisis; empty: not marked"),
 )
 _WHEN = (
     Column(
@@ -79,6 +110,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
             "Cannot judge is an answer without a score; from parse_error on: why a judge gave none",
         ),
         Column("score", "0 to 5", "Higher is better; empty unless scored"),
+        Column("scale", "text", "Lowest and highest score that could be given, as 0-5"),
         *_WHEN,
         Column("reply_words", "whole number", "Words of the reply; empty for a chat"),
         Column("control", "text", "Judge: kind of the planted reply; empty: a reply of an arm"),
@@ -134,12 +166,14 @@ TABLES: dict[str, tuple[Column, ...]] = {
 
 
 def dictionary_csv() -> str:
-    """The dictionary with the columns table, column, values, meaning."""
+    """The dictionary with the columns table, column, type, values, meaning."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("table", "column", "values", "meaning"))
+    writer.writerow(("table", "column", "type", "values", "meaning"))
     for table, columns in TABLES.items():
-        writer.writerows((table, one.name, one.kind, one.meaning) for one in columns)
+        writer.writerows(
+            (table, one.name, one.type.value, one.kind, one.meaning) for one in columns
+        )
     return text.getvalue()
 
 
@@ -148,15 +182,20 @@ def dictionary_markdown() -> str:
     return "\n".join(_markdown()) + "\n"
 
 
+_HEAD = "| column | type | values | meaning |"
+
+
 def _markdown() -> Iterator[str]:
     yield "# Data dictionary"
     yield ""
     yield (
         "An empty cell is a missing value. Free text that people wrote, their keys and what"
-        " recruiting sites call them are not exported."
+        " recruiting sites call them are not exported. CSV, JSON lines and Parquet hold the same"
+        " tables. In Parquet a text is a string, a whole number int64, a number double and a time"
+        " timestamp[ms, UTC]; each column carries its meaning as `description`."
     )
     for table, columns in TABLES.items():
-        yield from ("", f"## {table}", "", "| column | values | meaning |", "|---|---|---|")
+        yield from ("", f"## {table}", "", _HEAD, "|---|---|---|---|")
         for one in columns:
             values = one.kind.replace("|", "\\|")
-            yield f"| {one.name} | {values} | {one.meaning} |"
+            yield f"| {one.name} | {one.type.value} | {values} | {one.meaning} |"

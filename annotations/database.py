@@ -154,6 +154,8 @@ def _prepare_sqlite(engine: Engine, busy_ms: int) -> None:
             connection.execute(f"PRAGMA busy_timeout = {int(busy_ms)}")
             _use_wal(connection)
             connection.execute("PRAGMA foreign_keys = ON")
+            # What people took back would stay readable in the freed parts of the file.
+            connection.execute("PRAGMA secure_delete = ON")
             # Without it INSERT OR REPLACE would delete rows behind the back of the triggers.
             connection.execute("PRAGMA recursive_triggers = ON")
         except BaseException:

@@ -16,7 +16,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
-from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
@@ -25,12 +24,14 @@ from sqlmodel import Session, col, select
 from annotations.columns import utc_now
 from annotations.data_dictionary import TABLES, dictionary_csv, dictionary_markdown
 from annotations.frames import Keep, preferences_frame, ratings_frame
+from annotations.parquet import parquet_bytes, parquet_is_there
 from annotations.schema_study import Study, StudyParticipant
 from annotations.store import Store
 from annotations.studies.answers import Answers, read_answers
 from annotations.studies.people import pseudonym
 from annotations.studies.stored import find_study
 from annotations.transactions import Transactions
+from annotations.values import HIGHEST_SCORE, LOWEST_SCORE
 from esc_demo.errors import ConfigError, StorageError
 
 ALL = Keep(practice=True, gold=True, repeats=True, surplus=True, superseded=True)
@@ -61,11 +62,6 @@ class Export:
         return whole.getvalue()
 
 
-def parquet_is_there() -> bool:
-    """Whether the library that writes Parquet is installed."""
-    return find_spec("pyarrow") is not None
-
-
 def export_study(
     store: Store, slug: str, formats: Iterable[Format] = (), *, everything: bool = False
 ) -> Export:
@@ -78,7 +74,9 @@ def export_study(
     """
     asked, notes = list(dict.fromkeys(formats)), []
     if not parquet_is_there():
-        missing = "Parquet needs pyarrow, which is not installed: pip install 'pyarrow>=26,<27'."
+        missing = (
+            "Parquet needs pyarrow, which is not installed: pip install 'pyarrow>=26.0.1,<27'."
+        )
         if Format.PARQUET in asked:
             raise ConfigError(missing)
         if not asked:
@@ -87,7 +85,7 @@ def export_study(
     answers = read_answers(store, slug)
     tables = tables_of(store, answers, everything=everything)
     files = {
-        f"{name}.{form.value}": _written(table, form)
+        f"{name}.{form.value}": _written(name, table, form)
         for form in asked or list(Format)
         for name, table in tables.items()
     }
@@ -148,12 +146,16 @@ def _with_judges(people: pd.DataFrame, judges: pd.DataFrame) -> pd.DataFrame:
     whole = pd.concat([people, judges], ignore_index=True) if len(judges) else people
     whole = whole.reindex(columns=[*people, *texts])
     whole[texts] = whole[texts].astype(object).where(whole[texts].notna(), "")
+    if "sample" in texts:  # the one of them that is a number
+        whole["sample"] = whole["sample"].replace("", pd.NA).astype("Int64")
     return whole
 
 
 def _tidied(frame: pd.DataFrame, screens: dict[str, int], answers: Answers) -> pd.DataFrame:
     """Pseudonyms and numbers for ids, and why a rater is left out."""
     table = frame.copy()
+    if "scale" in table:
+        table["scale"] = table["scale"].replace("", f"{LOWEST_SCORE}-{HIGHEST_SCORE}")
     table["screen"] = [screens[name] for name in table.pop("assignment")]
     human = table["rater_kind"] == "human"
     why = {name: answers.excluded_by(name) for name in set(table["rater"])}
@@ -203,21 +205,19 @@ def _participant(study: Study, row: StudyParticipant) -> dict[str, object]:
     }
 
 
-def _written(table: pd.DataFrame, form: Format) -> bytes:
+def _written(name: str, table: pd.DataFrame, form: Format) -> bytes:
     """One table in one format."""
+    if form is Format.PARQUET:
+        return parquet_bytes(table, TABLES[name])
     if form is Format.CSV:
         text = table.to_csv(index=False, lineterminator="\n", date_format="%Y-%m-%dT%H:%M:%SZ")
         return str(text).encode()
-    if form is Format.JSONL:
-        shown = table.copy()
-        for name in shown.select_dtypes("datetimetz"):
-            shown[name] = shown[name].dt.strftime("%Y-%m-%dT%H:%M:%SZ")
-        # to_json would make an empty line of an empty table.
-        lines = str(shown.to_json(orient="records", lines=True, force_ascii=False))
-        return lines.encode() if len(shown) else b""
-    content = io.BytesIO()
-    table.to_parquet(content, engine="pyarrow", index=False)
-    return content.getvalue()
+    shown = table.copy()
+    for column in shown.select_dtypes("datetimetz"):
+        shown[column] = shown[column].dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+    # to_json would make an empty line of an empty table.
+    lines = str(shown.to_json(orient="records", lines=True, force_ascii=False))
+    return lines.encode() if len(shown) else b""
 
 
 def _study_json(answers: Answers, everything: bool) -> bytes:

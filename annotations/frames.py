@@ -29,19 +29,20 @@ from annotations.store import Store
 from annotations.values import AssignmentKind, AssignmentStatus, Choice
 
 RATING_COLUMNS = (
-    *("study", "participant", "rater_kind", "kind", "item", "stratum", "arm", "other_arm", "side"),
-    *("dimension", "status", "score", "seconds", "submitted_at", "reply_words", "assignment"),
-    *("scales_version", "in_force", "counted"),
+    *("study", "participant", "rater_kind", "kind", "item", "stratum", "crisis"),
+    *("arm", "other_arm", "side", "dimension", "status", "score", "seconds", "submitted_at"),
+    *("reply_words", "assignment", "scales_version", "in_force", "counted"),
 )
 """`side` is 1 for the reply shown first (left), 2 for the other. `seconds` is the server's time
 between showing and answering the screen. `score` is missing when `status` is `cannot_judge`.
 `counted` is the assignment's status: submitted, surplus or withdrawn. `arm` is empty for questions
-about the seeker. `item` and `assignment` are the same for all answers of one screen."""
+about the seeker. `crisis` is yes, no, or empty where the item is not marked. `item` and
+`assignment` are the same for all answers of one screen."""
 
 PREFERENCE_COLUMNS = (
-    *("study", "participant", "rater_kind", "kind", "item", "stratum", "arm_a", "arm_b"),
-    *("side_a", "choice", "seconds", "submitted_at", "words_a", "words_b", "assignment"),
-    *("scales_version", "in_force", "counted"),
+    *("study", "participant", "rater_kind", "kind", "item", "stratum", "crisis"),
+    *("arm_a", "arm_b", "side_a", "choice", "seconds", "submitted_at", "words_a", "words_b"),
+    *("assignment", "scales_version", "in_force", "counted"),
 )
 """`arm_a` and `arm_b` are in the order in which the study's file names the pair; `side_a` says
 where `arm_a` was shown. `choice` is the preferred arm, `tie` or `both_bad`."""
@@ -166,6 +167,7 @@ def _screens(table: type[RatingSubmission] | type[Preference]) -> Select:
             StudyAssignment.kind,
             col(StudyItem.key).label("item"),
             StudyTask.stratum,
+            StudyItem.crisis,
             col(StudyAssignment.id).label("assignment"),
             col(StudyAssignment.status).label("counted"),
             col(StudySubmission.seconds).label("seconds"),
@@ -224,8 +226,14 @@ def _frame(source: Engine | Store, query: Select) -> pd.DataFrame:
     ]
     frame["submitted_at"] = pd.to_datetime(frame["submitted_at"], utc=True)
     frame["in_force"] = frame["in_force"].astype(bool)
+    frame["crisis"] = [crisis_word(flag) for flag in frame["crisis"]]
     frame["seconds"] = frame["seconds"].astype("Float64")
     return frame
+
+
+def crisis_word(flag: object) -> str:
+    """`yes`, `no`, or nothing where an item is not marked."""
+    return "" if flag is None or pd.isna(flag) else ("yes" if flag else "no")
 
 
 def _plain(value: object) -> object:

@@ -33,10 +33,11 @@ from annotations.schema_study import (
     StudyTask,
 )
 from annotations.store import Store
+from annotations.studies.content import arms_of
 from annotations.studies.errors import conflict
 from annotations.studies.keys import code_hash, keyed_hash, new_code, outside_secret
-from annotations.studies.leases import holds
-from annotations.studies.stored import arms_of, opened
+from annotations.studies.leases import places_taken
+from annotations.studies.stored import opened
 from annotations.studies.values import StudyMode, StudyStatus
 from annotations.transactions import Transactions
 from annotations.values import AssignmentKind, AssignmentStatus, Choice, RaterKind
@@ -218,12 +219,8 @@ class _ImportDesk:
     def _assignments(
         self, screens: list[Screen], people: dict[str, StudyParticipant], prefix: str
     ) -> list[StudyAssignment]:
-        counted = select(StudyAssignment.task_id, func.count()).where(
-            StudyAssignment.study_id == self._study.id,
-            StudyAssignment.kind == AssignmentKind.MAIN,
-            holds(self._now),
-        )
-        taken = Counter(dict(self._session.exec(counted.group_by(StudyAssignment.task_id)).all()))
+        held = places_taken(self._session, self._study.id, self._now)
+        taken = Counter({task: sides.total() for task, sides in held.items()})
         numbers = select(StudyAssignment.participant_id, func.max(StudyAssignment.number))
         mine = numbers.where(StudyAssignment.study_id == self._study.id)
         last = Counter(

@@ -142,11 +142,11 @@ def quality_lines(answers: Answers) -> Iterator[str]:
         " to all; left, p: preferences for the left reply, exact test; same: repeated scores"
         " within one point"
     )
-    rules = answers.definition.plan.exclusions.model_dump(exclude_none=True)
+    rules = answers.definition.plan.exclusions.words()
     if not rules:
         yield "The plan has no exclusion rules, so everybody is analysed."
         return
-    yield "Rules of the plan: " + ", ".join(f"{name} {limit:g}" for name, limit in rules.items())
+    yield "Rules of the plan: " + ", ".join(rules)
     for one in answers.excluded:
         yield f"left out  {one}"
     left_out = len({one.participant for one in answers.excluded})

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from datetime import datetime
+from typing import Any
 
 from annotations.schema import Generation, Preference, Rating, RatingSubmission
 from annotations.values import (
@@ -178,13 +179,20 @@ def rating_rows(
     submission_id: str, scores: Mapping[Dimension, Score] | Mapping[StudyDimension, Score]
 ) -> list[Rating]:
     """One row per dimension."""
+    return [Rating(**values) for values in rating_values(submission_id, scores)]
+
+
+def rating_values(
+    submission_id: str, scores: Mapping[Dimension, Score] | Mapping[StudyDimension, Score]
+) -> list[dict[str, Any]]:
+    """What `rating_rows` holds, for a statement that inserts many at once."""
     return [
-        Rating(
-            submission_id=submission_id,
-            dimension=dimension,
-            status=RatingStatus.CANNOT_JUDGE if isinstance(score, str) else RatingStatus.SCORED,
-            score=None if isinstance(score, str) else score,
-        )
+        {
+            "submission_id": submission_id,
+            "dimension": dimension,
+            "status": RatingStatus.CANNOT_JUDGE if isinstance(score, str) else RatingStatus.SCORED,
+            "score": None if isinstance(score, str) else score,
+        }
         for dimension, score in scores.items()
     ]
 

@@ -75,7 +75,8 @@ class Study(SQLModel, table=True):
 class StudyItem(SQLModel, table=True):
     """A conversation to be judged; in live mode only what the chat may be about.
 
-    `reference` is what the supporter of the data said here; participants never see it.
+    `reference` is what the supporter of the data said here; participants never see it. `crisis`
+    is whether whoever made the items marked it as about a crisis; NULL where nobody said.
     """
 
     __tablename__ = "study_item"
@@ -93,6 +94,7 @@ class StudyItem(SQLModel, table=True):
     stratum: str = Field(sa_type=KEY)
     situation: str = text_field()
     reference: str | None = text_field(default=None)
+    crisis: bool | None = None
     history: list[dict[str, str]] = json_field(nullable=False)
     source: dict[str, str] = json_field(nullable=False)
 
@@ -171,7 +173,6 @@ class StudyParticipant(SQLModel, table=True):
     consented_at: datetime | None = None
     practised_at: datetime | None = None
     rested_after: int = 0
-    resting: bool = False
     ended_as: str | None = Field(default=None, sa_type=String(16))
     ended_at: datetime | None = None
     withdrawal: str | None = Field(default=None, sa_type=String(16))
@@ -196,7 +197,8 @@ class StudyInvitation(SQLModel, table=True):
 class StudyAssignment(SQLModel, table=True):
     """One task given to one participant, with the sides on which its replies are shown.
 
-    `number` counts everything a participant was given. Whether a lease still holds follows from
+    `number` counts everything a participant was given, `place` the main items of a session from
+    1 (one whose lease ran out is given out again). Whether a lease still holds follows from
     `lease_expires_at` and the server's clock; nothing has to run for it to end.
     """
 
@@ -224,6 +226,7 @@ class StudyAssignment(SQLModel, table=True):
     kind: AssignmentKind = Field(sa_type=enum_type(AssignmentKind))
     status: AssignmentStatus = Field(sa_type=enum_type(AssignmentStatus))
     number: int
+    place: int | None = None
     first_arm: str = Field(sa_type=String(64))
     second_arm: str | None = Field(default=None, sa_type=String(64))
     leased_at: datetime
@@ -292,4 +295,17 @@ class StudyWithdrawal(SQLModel, table=True):
     how: str = Field(sa_type=String(16))
     answers: int
     code_hash: str = Field(sa_type=HASH)
+    created_at: datetime = Field(default_factory=utc_now)
+
+
+class StudyPurge(SQLModel, table=True):
+    """That a study's retention was carried out: when, and how many rows of each table went."""
+
+    __tablename__ = "study_purge"
+    __table_args__ = (at_least("participants", 0),)
+
+    id: str = _id()
+    study_id: str = _ref("study", unique=True)
+    participants: int
+    removed: dict[str, int] = json_field(nullable=False)
     created_at: datetime = Field(default_factory=utc_now)

@@ -28,7 +28,7 @@ from annotations.schema_study import (
     StudySubmission,
     StudyTask,
 )
-from annotations.studies.leases import ANSWERED
+from annotations.studies.standing import ANSWERED
 from annotations.values import AssignmentKind, AssignmentStatus, JudgeStatus
 
 SLACK = timedelta(minutes=1)

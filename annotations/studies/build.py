@@ -11,12 +11,11 @@ from math import ceil
 from typing import Any
 
 from annotations.scales_study import StudyScales, load_study_scales
+from annotations.studies.alike import items_alike, written_alike
 from annotations.studies.definition import StudyDefinition
 from annotations.studies.items import items_from_runs, read_items
-from annotations.studies.normalise import give_aways, normalised, telling_names
 from annotations.studies.values import (
     Flag,
-    FlagKind,
     Item,
     Stratum,
     StudyDimension,
@@ -143,18 +142,20 @@ def build(definition: StudyDefinition) -> BuiltStudy:
         BadInput: the items cannot be read.
         ConfigError: items and definition do not fit together.
     """
-    items, flags = _made_alike(definition, _items(definition))
+    shown, noticed = written_alike(definition)
+    items, flags = items_alike(definition, _items(definition))
     tasks = tuple(_tasks(definition, items))
     scales = load_study_scales()
     wordings = {name: scales.wording(name) for name in definition.scales.dimensions}
     return BuiltStudy(
-        definition,
+        shown,
         items,
         tasks,
         tuple(_strata(definition, tasks)),
-        flags,
+        (*flags, *noticed),
         wordings,
         scales.version,
+        # Practice and gold as they were written, so that studies stored earlier keep their hash.
         _canonical(definition, items, wordings, scales),
     )
 
@@ -235,38 +236,6 @@ def _chats(definition: StudyDefinition) -> Iterator[Item]:
         yield Item(f"chat-{number + 1:03}", (), {}, situation=situation)
 
 
-def _made_alike(
-    definition: StudyDefinition, items: Sequence[Item]
-) -> tuple[tuple[Item, ...], tuple[Flag, ...]]:
-    """The items with normalised replies of the study's arms, and all that was noticed."""
-    if definition.items is None:
-        return tuple(items), ()
-    names = telling_names(definition.arms)
-    flags: list[Flag] = []
-    found = []
-    for item in items:
-        replies: dict[str, str] = {}
-        for arm in definition.arm_ids:
-            text, done = normalised(item.replies[arm], definition.items.max_chars)
-            flags += [Flag(kind, item.id, arm, _WHAT_WAS_DONE[kind]) for kind in done]
-            flags += give_aways(item.id, arm, text, names)
-            replies[arm] = text
-        for left, right in definition.arm_pairs:
-            if replies[left] and replies[left] == replies[right]:
-                words = f"{left} and {right} say the same."
-                flags.append(Flag(FlagKind.IDENTICAL, item.id, f"{left}+{right}", words))
-        source = {arm: item.source[arm] for arm in definition.arm_ids if arm in item.source}
-        found.append(replace(item, replies=replies, source=source))
-    return tuple(found), tuple(flags)
-
-
-_WHAT_WAS_DONE = {
-    FlagKind.STRIPPED: "Special tokens, a role label or a tag were taken off.",
-    FlagKind.UNFINISHED: "It does not end like a sentence.",
-    FlagKind.CUT: "It was cut to items.max_chars.",
-}
-
-
 def _tasks(definition: StudyDefinition, items: Sequence[Item]) -> Iterator[Task]:
     """Every item with every pair of arms (or every arm)."""
     groups: Sequence[tuple[str, ...]] = definition.arm_pairs
@@ -306,6 +275,7 @@ def _canonical(
             "situation": item.situation,
         }
         | ({"reference": item.reference} if item.reference else {})
+        | ({} if item.crisis is None else {"crisis": item.crisis})
         for item in items
     }
     asked: dict[str, Any] = {name.value: asdict(wordings[name]) for name in wordings}

@@ -153,15 +153,74 @@ def close(
 
 
 @app.command()
-def status(slug: Annotated[str, typer.Argument(help="One study; all if left out")] = "") -> None:
-    """Print how far a study is, without its outcome."""
-    from annotations.studies.report import status_lines, study_line  # noqa: PLC0415
+def withdraw(
+    slug: Slug,
+    rater: Annotated[
+        str, typer.Option(help="Pseudonym, any of their codes, or the site's name for them")
+    ],
+    imported: Annotated[
+        bool, typer.Option("--imported", help="--rater is the name in an imported file")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask")] = False,
+) -> None:
+    """Take out the answers of somebody who asks for it by mail, as their own page would do it."""
+    with _desk() as desk:
+        found = desk.find_rater(slug, rater, imported=imported)
+        if not found.withdrawn and not yes:
+            means = "Delete" if found.how == "delete" else "Anonymise and leave out"
+            typer.confirm(
+                f"{means} the {found.answers:,} answers of {found.pseudonym} in {slug}? They"
+                " cannot be brought back",
+                abort=True,
+            )
+        receipt = desk.withdraw_rater(slug, rater, imported=imported)
+    done = "deleted" if receipt.how == "delete" else "anonymised"
+    typer.echo(
+        f"{found.pseudonym}: {receipt.answers:,} answers were {done} on"
+        f" {receipt.withdrawn_at:%Y-%m-%d %H:%M} UTC. The receipt, to be sent to them:"
+        f" {receipt.code}"
+    )
+
+
+@app.command()
+def purge(
+    slug: Slug,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would go")] = False,
+    confirm: Annotated[str, typer.Option(help="The study's slug once more: do not ask")] = "",
+) -> None:
+    """Delete all that participants wrote, when the retention of a closed study has ended.
+
+    The retention counts from the closing. The definition, and what judges said about written
+    replies, stay. Copies of the database made before are yours to delete.
+    """
+    from annotations.studies.report import purge_lines  # noqa: PLC0415
 
     with _desk() as desk:
+        counted = desk.purge(slug, dry_run=True)
+        for line in purge_lines(counted, dry_run=True):
+            typer.echo(line)
+        if dry_run:
+            return
+        typed = confirm or typer.prompt(f"They cannot be brought back. Type {slug} to go on")
+        if typed != slug:
+            raise BadInput(f"{typed[:64]!r} is not {slug!r}. Nothing was deleted.")
+        done = desk.purge(slug)
+    for line in purge_lines(done, dry_run=False):
+        typer.echo(line)
+
+
+@app.command()
+def status(slug: Annotated[str, typer.Argument(help="One study; all if left out")] = "") -> None:
+    """Print how far a study is, without its outcome."""
+    from annotations.columns import utc_now  # noqa: PLC0415
+    from annotations.studies.report import status_lines, study_line  # noqa: PLC0415
+
+    now = utc_now()
+    with _desk() as desk:
         if slug:
-            lines = list(status_lines(desk.study(slug), desk.progress(slug)))
+            lines = list(status_lines(desk.study(slug), desk.progress(slug), now))
         else:
-            lines = [study_line(view) for view in desk.studies()]
+            lines = [study_line(view, now) for view in desk.studies()]
     for line in lines or ["No study is stored. Make one with `study create FILE`."]:
         typer.echo(line)
 

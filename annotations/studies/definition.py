@@ -57,7 +57,7 @@ class StudyDefinition(Strict):
     content_note: str = Field("", max_length=5000, description="What may be hard to read")
     debrief: Text = Field(description="Shown at the end")
     withdrawal: Literal["delete", "anonymise"] = Field("delete", description="What it does")
-    retention_days: int = Field(ge=1, le=36_500, description="Days until answers are deleted")
+    retention_days: int = Field(ge=1, le=36_500, description="Days from closing until answers go")
     plan: Plan
     accept_flags: tuple[str, ...] = Field((), description="Flags of `study check` accepted")
 
@@ -84,6 +84,8 @@ class StudyDefinition(Strict):
         """All of it as JSON values, less what may change after opening and where files lie."""
         found = self.model_dump(mode="json")
         del found["recruitment"]["invitations"]
+        if not found["plan"]["exclusions"]["at_least"]:
+            del found["plan"]["exclusions"]["at_least"]  # older studies keep their hash
         if found["items"] is not None:
             found["items"] |= {"file": None, "runs": None}  # their content is hashed instead
         return found
@@ -171,6 +173,12 @@ def _plan(study: StudyDefinition) -> Iterator[str]:
         yield "plan.exclusions.max_side_bias: no preference is asked"
     if rules.min_items is not None and rules.min_items > session.items:
         yield f"plan.exclusions.min_items: a session has {session.items} items"
+    most = {"min_gold_share": session.gold} | dict.fromkeys(
+        ("min_median_seconds", "max_straight_line_share", "max_side_bias"), session.items
+    )
+    for name, least in rules.at_least.items():
+        if least > most.get(name, least):
+            yield f"plan.exclusions.at_least.{name}: a session has {most[name]} of them at most"
 
 
 _CHECKS = (_arms, _mode, _scales, _written, _plan)

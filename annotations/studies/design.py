@@ -1,7 +1,12 @@
-"""Who gets what, and on which side: pure functions, all chance from the study's seed.
+"""Who gets what, when, and on which side: pure functions, all chance from the study's seed.
 
-Balance is by construction. A side is the one that a participant has had less often within a
-stratum, so the two counts never differ by more than one; chance only breaks ties.
+Balance is by construction, and chance only breaks ties. A side is the one that a participant has
+had less often within a stratum, so the two counts never differ by more than one. The order is a
+Latin square, filled as people come: strata take turns within a participant, and a session has as
+many parts as a task has raters, of whom each is to meet it in another part (Williams, 1949,
+Australian Journal of Scientific Research A 2, 149-168, on why positions have to be balanced).
+Where the squares cannot be kept, because somebody met the item before or left, what is needed
+still counts for more than where it stands.
 """
 
 from __future__ import annotations
@@ -18,7 +23,8 @@ from annotations.values import AssignmentKind
 class Candidate:
     """A task that could be given. `taken`: answered or held under a lease that has not ended.
 
-    `firsts` counts how often each arm was shown first in it.
+    `firsts` counts how often each arm was shown first in it, `here` how many of those who took it
+    met it in the part of the session for which one is chosen.
     """
 
     id: str
@@ -28,6 +34,7 @@ class Candidate:
     needed: int
     taken: int = 0
     firsts: Mapping[str, int] = field(default_factory=dict)
+    here: int = 0
 
 
 @dataclass(frozen=True)
@@ -57,13 +64,26 @@ def chance(seed: int, *names: object) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
 
 
+def part_of(place: int, items: int, raters: int) -> range:
+    """The places, counted from 1, of the part of a session that `place` lies in.
+
+    A session of `items` has as many parts as a task has raters, but none without a place. What
+    comes after the last item belongs to the last part.
+    """
+    parts = min(raters, items)
+    part = min((place - 1) * parts // items, parts - 1)
+    first, behind = (-(-items * number // parts) + 1 for number in (part, part + 1))
+    return range(first, max(behind, place + 1))
+
+
 def choose_task(
     candidates: Sequence[Candidate], past: Past, seed: int, participant: int
 ) -> Candidate | None:
     """The task to give next, or None when none is short that the participant may have.
 
-    First the stratum with the smallest filled share, then the one the participant has had least
-    of, then the task with the fewest answers, then chance.
+    First the stratum the participant has had least of for its size, then the one with the smallest
+    filled share, then the task that fewest have met in this part of a session, then the one with
+    the fewest answers, then chance.
     """
     taken: dict[str, int] = {}
     needed: dict[str, int] = {}
@@ -74,8 +94,9 @@ def choose_task(
     return min(
         short,
         key=lambda task: (
+            past.strata.get(task.stratum, 0) / needed[task.stratum],
             taken[task.stratum] / needed[task.stratum],
-            past.strata.get(task.stratum, 0),
+            task.here,
             task.taken / task.needed,
             chance(seed, participant, task.id),
         ),

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from sqlmodel import Session
 
-from annotations.schema_study import StudyAssignment, StudyParticipant, StudyProblem, StudyTask
+from annotations.schema_study import StudyAssignment, StudyParticipant, StudyProblem
 from annotations.studies import chats, people, screens, submissions
 from annotations.studies.errors import unusable
 from annotations.studies.forms import (
@@ -25,6 +25,7 @@ from annotations.studies.forms import (
 from annotations.studies.keys import outside_secret
 from annotations.studies.owner import OwnersDesk
 from annotations.studies.parts import Arm
+from annotations.studies.standing import standing_of
 from annotations.studies.stored import Opened, find_participant, opened
 from annotations.studies.values import (
     AnsweredView,
@@ -74,8 +75,7 @@ class Desk(OwnersDesk):
                 found = people.enter_openly(session, study, now)
             person, key, resumed = found
             person.seen_at = now
-            stage = screens.stage_of(session, study, person)
-            return Entry(key, people.pseudonym(person), stage, resumed)
+            return Entry(key, people.pseudonym(person), _stage(session, study, person), resumed)
 
         return self._database.write(work)
 
@@ -88,7 +88,7 @@ class Desk(OwnersDesk):
 
         def work(session: Session, study: Opened, person: StudyParticipant) -> Stage:
             people.agree(study, person, version, self._clock())
-            return screens.stage_of(session, study, person)
+            return _stage(session, study, person)
 
         return self._participant(slug, key, work)
 
@@ -115,7 +115,7 @@ class Desk(OwnersDesk):
         def work(session: Session, study: Opened, person: StudyParticipant) -> None:
             people.refuse_withdrawn(person)
             row = submissions.own_assignment(session, person, assignment_id)
-            screens.keep_draft(study, row, stored, self._clock())
+            screens.keep_draft(session, study, row, stored, self._clock())
 
         self._participant(slug, key, work)
 
@@ -127,15 +127,18 @@ class Desk(OwnersDesk):
         """
 
         def work(session: Session, study: Opened, person: StudyParticipant) -> Receipt:
-            row = submissions.own_assignment(session, person, form.assignment_id)
-            repeated = submissions.is_repeated(session, row, form)
+            row, now = (
+                submissions.own_assignment(session, person, form.assignment_id),
+                self._clock(),
+            )
+            repeated = submissions.is_repeated(session, study, row, form)
             if not repeated:
-                submissions.submit(session, study, person, row, form, self._clock())
+                submissions.submit(session, study, person, row, form, now)
             practice = row.kind is AssignmentKind.PRACTICE
-            task = session.get_one(StudyTask, row.task_id)
+            task = study.content(session).tasks[row.task_id]
             return Receipt(
                 status=row.status,
-                next_stage=screens.stage_of(session, study, person),
+                screen=screens.show(session, study, person, now),
                 duplicate=repeated,
                 passed=row.passed if practice else None,
                 feedback=getattr(study.written(task.key), "feedback", "") if practice else "",
@@ -169,12 +172,13 @@ class Desk(OwnersDesk):
             raise unusable("The correction belongs to another item. Reload the page.")
 
         def work(session: Session, study: Opened, person: StudyParticipant) -> Receipt:
+            now = self._clock()
             row = submissions.own_assignment(session, person, assignment_id)
-            repeated = submissions.is_repeated(session, row, form)
+            repeated = submissions.is_repeated(session, study, row, form)
             if not repeated:
-                submissions.correct(session, study, person, row, form, why, self._clock())
-            stage = screens.stage_of(session, study, person)
-            return Receipt(row.status, stage, duplicate=repeated)
+                submissions.correct(session, study, person, row, form, why, now)
+            screen = screens.show(session, study, person, now)
+            return Receipt(row.status, screen, duplicate=repeated)
 
         return self._participant(slug, key, work)
 
@@ -187,11 +191,10 @@ class Desk(OwnersDesk):
         why = _text(reason, MAX_REASON_CHARS, "The reason")
 
         def work(session: Session, study: Opened, person: StudyParticipant) -> Stage:
-            submissions.skip(
-                person, submissions.own_assignment(session, person, assignment_id), why
-            )
+            row = submissions.own_assignment(session, person, assignment_id)
+            submissions.skip(person, row, why, self._clock())
             session.flush()
-            return screens.stage_of(session, study, person)
+            return _stage(session, study, person)
 
         return self._participant(slug, key, work)
 
@@ -221,13 +224,15 @@ class Desk(OwnersDesk):
 
         self._participant(slug, key, work)
 
-    def take_break(self, slug: str, key: str) -> Stage:
-        """Rest until `resume_from_break`; the item at hand stays. Raises StudyError 404."""
-        return self._rest(slug, key, resting=True)
-
     def resume_from_break(self, slug: str, key: str) -> Stage:
         """Go on. Raises StudyError 404."""
-        return self._rest(slug, key, resting=False)
+
+        def work(session: Session, study: Opened, person: StudyParticipant) -> Stage:
+            person.rested_after = standing_of(session, person).behind
+            session.flush()
+            return _stage(session, study, person)
+
+        return self._participant(slug, key, work)
 
     def withdraw(self, slug: str, key: str) -> WithdrawalReceipt:
         """Take all answers of the participant out; again: the same receipt.
@@ -296,15 +301,9 @@ class Desk(OwnersDesk):
 
         return self._participant(slug, key, whole)
 
-    def _rest(self, slug: str, key: str, *, resting: bool) -> Stage:
-        def work(session: Session, study: Opened, person: StudyParticipant) -> Stage:
-            person.resting = resting
-            if not resting:
-                person.rested_after = screens.pace(session, study, person).answered
-            session.flush()
-            return screens.stage_of(session, study, person)
 
-        return self._participant(slug, key, work)
+def _stage(session: Session, study: Opened, person: StudyParticipant) -> Stage:
+    return screens.stage_of(study, person, standing_of(session, person))
 
 
 def _text(given: object, most: int, what: str) -> str:

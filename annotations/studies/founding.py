@@ -19,15 +19,24 @@ from annotations.schema_study import (
     StudyReply,
     StudyTask,
 )
+from annotations.studies import retention
 from annotations.studies.build import BuiltStudy, differing
 from annotations.studies.errors import conflict
 from annotations.studies.keys import code_hash
 from annotations.studies.parts import GoldItem, PracticeItem
-from annotations.studies.stored import WRITTEN_ARMS, definition_json, find_study, turns_json
+from annotations.studies.stored import (
+    WRITTEN_ARMS,
+    definition_json,
+    definition_of,
+    find_study,
+    turns_json,
+)
 from annotations.studies.values import AssignmentStatus, StudyStatus, StudyView
 from annotations.values import AssignmentKind
 
 _SHOWN_KEYS = 12
+_DROPPED = tuple(f"definition.recruitment.url_parameters.{name}" for name in ("study", "session"))
+"""Keys that studies stored earlier have and that mean nothing any more."""
 
 
 def create(session: Session, built: BuiltStudy, now: datetime) -> Study:
@@ -118,7 +127,10 @@ def refuse_differing(row: Study, built: BuiltStudy) -> None:
     """
     if row.content_hash == built.content_hash:
         return
-    keys = differing(json.loads(row.canonical), json.loads(json.dumps(built.canonical)))
+    found = differing(json.loads(row.canonical), json.loads(json.dumps(built.canonical)))
+    keys = [key for key in found if key not in _DROPPED]
+    if not keys:
+        return
     more = f" and {len(keys) - _SHOWN_KEYS} more" if len(keys) > _SHOWN_KEYS else ""
     advice = (
         "Run `study create` again to replace the draft."
@@ -145,6 +157,7 @@ def view(session: Session, row: Study) -> StudyView:
             StudyAssignment.status == AssignmentStatus.SUBMITTED,
         )
     ).one()
+    purged = retention.record(session, row)
     return StudyView(
         slug=row.slug,
         title=row.title,
@@ -158,6 +171,9 @@ def view(session: Session, row: Study) -> StudyView:
         created_at=row.created_at,
         opened_at=row.opened_at,
         closed_at=row.closed_at,
+        retention_days=definition_of(row).retention_days,
+        purged_at=purged and purged.created_at,
+        purged_rows=sum(purged.removed.values()) if purged else 0,
     )
 
 
@@ -183,6 +199,7 @@ def _add_items(session: Session, row: Study, built: BuiltStudy, now: datetime) -
                 stratum=item.stratum,
                 situation=item.situation,
                 reference=item.reference or None,
+                crisis=item.crisis,
                 history=turns_json(item.history),
                 source=dict(item.source),
             )

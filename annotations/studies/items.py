@@ -44,6 +44,7 @@ class _ItemLine(BaseModel):
     replies: dict[str, str] = Field(min_length=1)
     source: dict[str, str] = Field(default_factory=dict)
     reference: str = Field("", max_length=MAX_MESSAGE_CHARS)
+    crisis: bool | None = None
 
     @field_validator("history")
     @classmethod
@@ -58,8 +59,9 @@ def read_items(path: Path) -> tuple[Item, ...]:
     """The items of a file with one JSON object a line, in its order.
 
     Each has `id`, `history` [{role: seeker|supporter, text}], `replies` {arm: text}, and may
-    have `stratum`, `source` {arm: where the reply is from} and `reference` (what the supporter of
-    the data said here, for judges).
+    have `stratum`, `source` {arm: where the reply is from}, `reference` (what the supporter of
+    the data said here, for judges) and `crisis` (true or false: whether the seeker is in danger;
+    missing answers are counted by it).
 
     Raises:
         BadInput: unreadable, empty or wrong; the text names file, line and key.
@@ -86,6 +88,7 @@ def read_items(path: Path) -> tuple[Item, ...]:
                 found.stratum,
                 source=found.source,
                 reference=found.reference,
+                crisis=found.crisis,
             )
         )
     if not items:
@@ -104,7 +107,8 @@ def items_text(items: Sequence[Item]) -> str:
                 "replies": dict(item.replies),
                 "source": dict(item.source),
             }
-            | ({"reference": item.reference} if item.reference else {}),
+            | ({"reference": item.reference} if item.reference else {})
+            | ({} if item.crisis is None else {"crisis": item.crisis}),
             ensure_ascii=False,
         )
         for item in items

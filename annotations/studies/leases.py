@@ -7,12 +7,14 @@ the transaction. A lease ends by the server's clock alone; nothing has to run fo
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import func
+from sqlalchemy import bindparam, case, func
 from sqlmodel import Session, col, select
 
-from annotations.schema_study import StudyAssignment, StudyParticipant, StudyTask
+from annotations.schema_study import StudyAssignment, StudyParticipant
+from annotations.studies.content import GivenTask
 from annotations.studies.design import (
     Answered,
     Candidate,
@@ -20,48 +22,63 @@ from annotations.studies.design import (
     choose_repeat,
     choose_sides,
     choose_task,
+    part_of,
     plan_session,
 )
-from annotations.studies.stored import Opened, arms_of, shown_arms
+from annotations.studies.standing import ANSWERED, Standing
+from annotations.studies.stored import Opened
 from annotations.values import AssignmentKind, AssignmentStatus
 
-ANSWERED = (AssignmentStatus.SUBMITTED, AssignmentStatus.SURPLUS)
-BEHIND = (*ANSWERED, AssignmentStatus.SKIPPED)
-"""What counts as a screen that is behind a participant."""
+_HOLDS = (col(StudyAssignment.status) == AssignmentStatus.SUBMITTED) | (
+    (col(StudyAssignment.status) == AssignmentStatus.OPEN)
+    & (col(StudyAssignment.lease_expires_at) > bindparam("now"))
+)
+"""The condition that an assignment takes up a place of its task `now`."""
+
+_MAIN = select(StudyAssignment.task_id, StudyAssignment.first_arm, func.count()).where(
+    col(StudyAssignment.study_id) == bindparam("study"),
+    col(StudyAssignment.kind) == AssignmentKind.MAIN,
+)
+_BY_SIDE = (StudyAssignment.task_id, StudyAssignment.first_arm)
+# Made once: building and hashing a statement takes longer than running it.
+_IN_PART = col(StudyAssignment.place).between(bindparam("first"), bindparam("last"))
+_TAKEN = _MAIN.add_columns(func.sum(case((_IN_PART, 1), else_=0))).where(_HOLDS).group_by(*_BY_SIDE)
+_SUBMITTED = _MAIN.where(col(StudyAssignment.status) == AssignmentStatus.SUBMITTED).group_by(
+    *_BY_SIDE
+)
+_OTHERS = select(func.count()).where(
+    col(StudyAssignment.task_id) == bindparam("task"),
+    col(StudyAssignment.kind) == AssignmentKind.MAIN,
+    col(StudyAssignment.id) != bindparam("own"),
+    _HOLDS,
+)
 
 
-def holds(now: datetime) -> object:
-    """The condition that an assignment takes up a place of its task."""
-    return (col(StudyAssignment.status) == AssignmentStatus.SUBMITTED) | (
-        (col(StudyAssignment.status) == AssignmentStatus.OPEN)
-        & (col(StudyAssignment.lease_expires_at) > now)
-    )
+def places_taken(session: Session, study_id: str, now: datetime) -> dict[str, Counter[str]]:
+    """By main task: how many are answered or held, by the arm that is shown first."""
+    return _taken(session, study_id, now, range(1))[0]
 
 
-def open_assignment(session: Session, person: StudyParticipant) -> StudyAssignment | None:
-    """What the participant was given and has not answered yet."""
-    return session.exec(
-        select(StudyAssignment).where(
-            StudyAssignment.participant_id == person.id,
-            StudyAssignment.status == AssignmentStatus.OPEN,
-        )
-    ).first()
+def _taken(
+    session: Session, study_id: str, now: datetime, part: range
+) -> tuple[dict[str, Counter[str]], Counter[str]]:
+    """As `places_taken`, and how many of them are in a part of their session, by task."""
+    taken: dict[str, Counter[str]] = {}
+    here: Counter[str] = Counter()
+    parameters = {"study": study_id, "now": now, "first": part[0], "last": part[-1]}
+    for task_id, arm, count, in_part in session.execute(_TAKEN, parameters):
+        taken.setdefault(task_id, Counter())[arm] = count
+        here[task_id] += in_part
+    return taken, here
 
 
-def is_short(session: Session, assignment: StudyAssignment, now: datetime) -> bool:
+def is_short(session: Session, study: Opened, assignment: StudyAssignment, now: datetime) -> bool:
     """Whether its task still lacks answers, this assignment's own aside."""
     if assignment.kind is not AssignmentKind.MAIN:
         return True
-    task = session.get_one(StudyTask, assignment.task_id)
-    others = session.exec(
-        select(func.count()).where(
-            StudyAssignment.task_id == task.id,
-            StudyAssignment.kind == AssignmentKind.MAIN,
-            StudyAssignment.id != assignment.id,
-            holds(now),
-        )
-    ).one()
-    return others < task.needed
+    task = study.content(session).tasks[assignment.task_id]
+    parameters = {"task": task.id, "own": assignment.id, "now": now}
+    return int(session.execute(_OTHERS, parameters).scalar_one()) < task.needed
 
 
 def renew(study: Opened, assignment: StudyAssignment, now: datetime) -> None:
@@ -71,13 +88,13 @@ def renew(study: Opened, assignment: StudyAssignment, now: datetime) -> None:
 
 
 def still_held(
-    session: Session, study: Opened, person: StudyParticipant, now: datetime
+    session: Session, study: Opened, standing: Standing, now: datetime
 ) -> StudyAssignment | None:
     """The open assignment, its lease renewed; marked as expired if its place was given away."""
-    found = open_assignment(session, person)
-    if found is None:
+    if standing.open is None:
         return None
-    if found.lease_expires_at > now or is_short(session, found, now):
+    found = session.get_one(StudyAssignment, standing.open.id)
+    if found.lease_expires_at > now or is_short(session, study, found, now):
         renew(study, found, now)
         return found
     found.status = AssignmentStatus.EXPIRED
@@ -86,147 +103,107 @@ def still_held(
 
 
 def give_next(
-    session: Session, study: Opened, person: StudyParticipant, now: datetime
+    session: Session, study: Opened, person: StudyParticipant, standing: Standing, now: datetime
 ) -> StudyAssignment | None:
     """The next screen of the session, or None when no task is left for this participant."""
     rules, seed = study.definition.session, study.row.seed
-    mine = _mine(session, person)
-    behind = sum(
-        row.status in BEHIND and row.kind is not AssignmentKind.PRACTICE for row, _ in mine
-    )
     plan = plan_session(seed, person.number, rules.items, rules.gold, rules.repeats)
-    kind = plan[behind] if behind < len(plan) else AssignmentKind.MAIN
+    kind = plan[standing.behind] if standing.behind < len(plan) else AssignmentKind.MAIN
     given = None
     if kind is AssignmentKind.REPEAT:
-        given = _repeat(session, study, person, mine, now)
+        given = _repeat(session, study, person, standing, now)
     elif kind is AssignmentKind.GOLD:
-        given = _gold(session, study, person, mine, now)
-    return given or _main(session, study, person, mine, now)
+        given = _gold(session, study, person, standing, now)
+    return given or _main(session, study, person, standing, now)
 
 
-def may_come_free(session: Session, study: Opened, person: StudyParticipant) -> bool:
+def may_come_free(session: Session, study: Opened, standing: Standing) -> bool:
     """Whether a task this participant has not met still lacks answers, however many hold it."""
-    counted = session.exec(
-        select(StudyAssignment.task_id, func.count())
-        .where(
-            StudyAssignment.study_id == study.row.id,
-            StudyAssignment.kind == AssignmentKind.MAIN,
-            StudyAssignment.status == AssignmentStatus.SUBMITTED,
-        )
-        .group_by(col(StudyAssignment.task_id))
-    ).all()
-    submitted = {row[0]: row[1] for row in counted}
-    met = {task.item_id for _, task in _mine(session, person)}
+    submitted: Counter[str] = Counter()
+    for task_id, _, count in session.execute(_SUBMITTED, {"study": study.row.id}):
+        submitted[task_id] += count
+    content = study.content(session)
+    met = {content.tasks[one.task_id].item_id for one in standing.given}
     return any(
-        submitted.get(task.id, 0) < task.needed and task.item_id not in met
-        for task in _tasks(session, study, AssignmentKind.MAIN)
+        submitted[task.id] < task.needed and task.item_id not in met
+        for task in content.of(AssignmentKind.MAIN)
     )
 
 
 def next_practice(
-    session: Session, study: Opened, person: StudyParticipant, now: datetime
+    session: Session, study: Opened, person: StudyParticipant, standing: Standing, now: datetime
 ) -> StudyAssignment | None:
     """The practice item to be done now, or None when practice is over.
 
     An item that must be passed comes again, as a new assignment, until it is.
     """
-    tasks = _tasks(session, study, AssignmentKind.PRACTICE)
-    mine = _mine(session, person)
-    for task in tasks:
-        tries = [row for row, _ in mine if row.task_id == task.id and row.status in ANSWERED]
+    practised = standing.answered(AssignmentKind.PRACTICE)
+    for task in study.content(session).of(AssignmentKind.PRACTICE):
+        tries = [one for one in practised if one.task_id == task.id]
         must = getattr(study.written(task.key), "must_pass", False)
-        if any(row.passed or not must for row in tries):
+        if any(one.passed or not must for one in tries):
             continue
-        held = open_assignment(session, person)
-        if held is not None:
+        if standing.open is not None:
+            held = session.get_one(StudyAssignment, standing.open.id)
             renew(study, held, now)
             return held
-        return _give(session, study, person, task, AssignmentKind.PRACTICE, arms_of(task), now)
+        return _give(
+            session, study, person, standing, task, AssignmentKind.PRACTICE, task.arms, now
+        )
     return None
 
 
-def _mine(session: Session, person: StudyParticipant) -> list[tuple[StudyAssignment, StudyTask]]:
-    """Everything the participant was given, in order."""
-    return list(
-        session.exec(
-            select(StudyAssignment, StudyTask)
-            .join(StudyTask, col(StudyTask.id) == StudyAssignment.task_id)
-            .where(StudyAssignment.participant_id == person.id)
-            .order_by(col(StudyAssignment.number))
-        )
-    )
-
-
-def _tasks(session: Session, study: Opened, kind: AssignmentKind) -> list[StudyTask]:
-    return list(
-        session.exec(
-            select(StudyTask)
-            .where(StudyTask.study_id == study.row.id, StudyTask.kind == kind)
-            .order_by(col(StudyTask.position))
-        )
-    )
-
-
-def _candidate(task: StudyTask, firsts: Counter[str] | None = None) -> Candidate:
+def _candidate(task: GivenTask, firsts: Counter[str] | None, here: int) -> Candidate:
     firsts = firsts or Counter()
     return Candidate(
         id=task.key,
         item=task.item_id,
         stratum=task.stratum,
-        arms=arms_of(task),
+        arms=task.arms,
         needed=task.needed,
         taken=firsts.total(),
         firsts=firsts,
+        here=here,
     )
 
 
-def _past(mine: list[tuple[StudyAssignment, StudyTask]], kind: AssignmentKind) -> Past:
+def _past(tasks: Sequence[GivenTask], standing: Standing, kind: AssignmentKind) -> Past:
+    """What the participant was given of one kind; `tasks` are all of the study's."""
+    by_id = {task.id: task for task in tasks}
+    met = [(one, by_id[one.task_id]) for one in standing.given if one.task_id in by_id]
     counted = [
-        (row, task)
-        for row, task in mine
-        if row.kind is kind and row.status in (*ANSWERED, AssignmentStatus.OPEN)
+        (one, task)
+        for one, task in met
+        if one.kind is kind and one.status in (*ANSWERED, AssignmentStatus.OPEN)
     ]
     return Past(
-        met=frozenset(task.item_id for _, task in mine),
+        met=frozenset(task.item_id for _, task in met),
         strata=Counter(task.stratum for _, task in counted),
-        firsts=Counter((task.stratum, row.first_arm) for row, task in counted),
+        firsts=Counter((task.stratum, one.first_arm) for one, task in counted),
     )
 
 
 def _main(
-    session: Session,
-    study: Opened,
-    person: StudyParticipant,
-    mine: list[tuple[StudyAssignment, StudyTask]],
-    now: datetime,
+    session: Session, study: Opened, person: StudyParticipant, standing: Standing, now: datetime
 ) -> StudyAssignment | None:
-    firsts: dict[str, Counter[str]] = {}
-    counted = session.exec(
-        select(StudyAssignment.task_id, StudyAssignment.first_arm, func.count())
-        .where(
-            StudyAssignment.study_id == study.row.id,
-            StudyAssignment.kind == AssignmentKind.MAIN,
-            holds(now),
-        )
-        .group_by(StudyAssignment.task_id, StudyAssignment.first_arm)
-    )
-    for task_id, arm, count in counted:
-        firsts.setdefault(task_id, Counter())[arm] = count
-    tasks = _tasks(session, study, AssignmentKind.MAIN)
-    by_key = {task.key: task for task in tasks}
-    past = _past(mine, AssignmentKind.MAIN)
-    candidates = [_candidate(task, firsts.get(task.id)) for task in tasks]
+    rules = study.definition
+    place = standing.behind_of(AssignmentKind.MAIN) + 1
+    part = part_of(place, rules.session.items, rules.raters_per_item)
+    firsts, here = _taken(session, study.row.id, now, part)
+    tasks = study.content(session).of(AssignmentKind.MAIN)
+    past = _past(tasks, standing, AssignmentKind.MAIN)
+    candidates = [_candidate(task, firsts.get(task.id), here[task.id]) for task in tasks]
     chosen = choose_task(candidates, past, study.row.seed, person.number)
     if chosen is None:
         return None
     sides = choose_sides(chosen, past, study.row.seed, person.number)
-    task = by_key[chosen.id]
-    given = _give(session, study, person, task, AssignmentKind.MAIN, sides, now)
+    task = next(task for task in tasks if task.key == chosen.id)
+    given = _give(session, study, person, standing, task, AssignmentKind.MAIN, sides, now, place)
     _give_away(session, task, chosen.taken + 1, now)
     return given
 
 
-def _give_away(session: Session, task: StudyTask, taken: int, now: datetime) -> None:
+def _give_away(session: Session, task: GivenTask, taken: int, now: datetime) -> None:
     """Mark as expired those whose place is taken by now, the longest expired first."""
     late = session.exec(
         select(StudyAssignment)
@@ -243,70 +220,58 @@ def _give_away(session: Session, task: StudyTask, taken: int, now: datetime) -> 
 
 
 def _gold(
-    session: Session,
-    study: Opened,
-    person: StudyParticipant,
-    mine: list[tuple[StudyAssignment, StudyTask]],
-    now: datetime,
+    session: Session, study: Opened, person: StudyParticipant, standing: Standing, now: datetime
 ) -> StudyAssignment | None:
-    met = {row.task_id for row, _ in mine}
-    tasks = {
-        task.key: task for task in _tasks(session, study, AssignmentKind.GOLD) if task.id not in met
-    }
-    past = _past(mine, AssignmentKind.GOLD)
+    met = {one.task_id for one in standing.given}
+    tasks = study.content(session).of(AssignmentKind.GOLD)
+    past = _past(tasks, standing, AssignmentKind.GOLD)
     # One is wanted of each, so that the rule for main tasks picks one by chance.
     candidates = [
-        Candidate(task.key, task.item_id, task.stratum, arms_of(task), needed=1)
-        for task in tasks.values()
+        Candidate(task.key, task.item_id, task.stratum, task.arms, needed=1)
+        for task in tasks
+        if task.id not in met
     ]
     chosen = choose_task(candidates, past, study.row.seed, person.number)
     if chosen is None:
         return None
     sides = choose_sides(chosen, past, study.row.seed, person.number)
-    return _give(session, study, person, tasks[chosen.id], AssignmentKind.GOLD, sides, now)
+    task = next(task for task in tasks if task.key == chosen.id)
+    return _give(session, study, person, standing, task, AssignmentKind.GOLD, sides, now)
 
 
 def _repeat(
-    session: Session,
-    study: Opened,
-    person: StudyParticipant,
-    mine: list[tuple[StudyAssignment, StudyTask]],
-    now: datetime,
+    session: Session, study: Opened, person: StudyParticipant, standing: Standing, now: datetime
 ) -> StudyAssignment | None:
-    answered = [
-        Answered(task.id, shown_arms(row))
-        for row, task in mine
-        if row.kind is AssignmentKind.MAIN and row.status in ANSWERED
-    ]
-    repeated = [row.task_id for row, _ in mine if row.kind is AssignmentKind.REPEAT]
+    answered = [Answered(one.task_id, one.shown) for one in standing.answered(AssignmentKind.MAIN)]
+    repeated = [one.task_id for one in standing.given if one.kind is AssignmentKind.REPEAT]
     chosen = choose_repeat(answered, repeated, study.row.seed, person.number)
     if chosen is None:
         return None
-    task = session.get_one(StudyTask, chosen.task)
+    task = study.content(session).tasks[chosen.task]
     sides = tuple(reversed(chosen.shown))
-    return _give(session, study, person, task, AssignmentKind.REPEAT, sides, now)
+    return _give(session, study, person, standing, task, AssignmentKind.REPEAT, sides, now)
 
 
 def _give(
     session: Session,
     study: Opened,
     person: StudyParticipant,
-    task: StudyTask,
+    standing: Standing,
+    task: GivenTask,
     kind: AssignmentKind,
     sides: tuple[str, ...],
     now: datetime,
+    place: int | None = None,
 ) -> StudyAssignment:
-    """Store the assignment."""
-    last = session.exec(
-        select(func.max(StudyAssignment.number)).where(StudyAssignment.participant_id == person.id)
-    ).one()
+    """Store the assignment; `place` counts the main items of the session from 1."""
     row = StudyAssignment(
         study_id=study.row.id,
         participant_id=person.id,
         task_id=task.id,
         kind=kind,
         status=AssignmentStatus.OPEN,
-        number=(last or 0) + 1,
+        number=standing.last_number + 1,
+        place=place,
         first_arm=sides[0],
         second_arm=sides[1] if len(sides) > 1 else None,
         leased_at=now,

@@ -1,6 +1,8 @@
 """Replies made alike on the outside, and what still gives an arm away.
 
-Nothing here alters wording: it takes off what a chat format left behind and cuts to one length.
+Nothing here alters the wording of what can be read beforehand: it takes off what a chat format
+left behind and cuts to one length. Only the replies of live chats, which nobody can read before
+they are shown, have names of models masked.
 """
 
 from __future__ import annotations
@@ -105,6 +107,26 @@ def telling_names(arms: Iterable[Arm]) -> tuple[str, ...]:
     """
     names = {name for arm in arms for name in (arm.id, arm.model)}
     return tuple(sorted(name for name in names if not name.isalpha()))
+
+
+MASK = "[name]"
+"""What participants read in the place of a model's name."""
+
+
+def masked(text: str, names: Sequence[str], said: Iterable[str] = ()) -> str:
+    """A reply with names of models (`names` are the study's own) replaced by `MASK`.
+
+    What the participant `said` in these words before stays: to repeat it gives nothing away. That
+    a machine writes is left as well, because people must not be led to believe otherwise.
+    """
+    theirs = "\n".join(said).casefold()
+
+    def hidden(match: re.Match[str]) -> str:
+        return match.group() if match.group().casefold() in theirs else MASK
+
+    for name in sorted(names, key=len, reverse=True):
+        text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", hidden, text, flags=re.IGNORECASE)
+    return _MODEL_NAMES.sub(hidden, text)
 
 
 def give_aways(item: str, arm: str, text: str, names: Sequence[str]) -> list[Flag]:

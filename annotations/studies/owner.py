@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from sqlmodel import Session, col, select
 
 from annotations.columns import utc_now
-from annotations.schema_study import Study
-from annotations.studies import founding, watching
+from annotations.schema_study import Study, StudyParticipant
+from annotations.studies import founding, people, retention, watching
 from annotations.studies.build import BuiltStudy
 from annotations.studies.definition import StudyDefinition
 from annotations.studies.keys import outside_secret
 from annotations.studies.progress import progress
-from annotations.studies.stored import find_study, opened
-from annotations.studies.values import StudyProgress, StudyView
-from annotations.studies.watching import CodeCheck, Problem
+from annotations.studies.retention import Purged, scrub
+from annotations.studies.stored import Opened, find_study, opened
+from annotations.studies.values import StudyProgress, StudyView, WithdrawalReceipt
+from annotations.studies.watching import CodeCheck, Named, Problem
 from annotations.transactions import Transactions
 
 
@@ -59,6 +61,50 @@ class OwnersDesk:
     def close(self, slug: str) -> StudyView:
         """End a study for good. Raises StudyError 404, 409."""
         return self._owner(lambda session: founding.close_study(session, slug, self._clock()))
+
+    def purge(self, slug: str, *, dry_run: bool = False) -> Purged:
+        """Delete what participants wrote, once the retention has ended; all of it or nothing.
+
+        Raises:
+            StudyError: 404; 409 not closed, too early, or done before.
+        """
+
+        def work(session: Session) -> Purged:
+            study = opened(session, slug, lock=True)
+            return retention.purge(session, study, self._clock(), dry_run=dry_run)
+
+        done = self._database.write(work)
+        return done if dry_run else replace(done, scrubbed=scrub(self._database.engine))
+
+    def find_rater(self, slug: str, code: str, *, imported: bool = False) -> Named:
+        """Whose code it is; see `watching.find_rater`. Raises StudyError 404."""
+
+        def work(session: Session) -> Named:
+            study = opened(session, slug)
+            return watching.named(session, study, self._rater(session, study, code, imported))
+
+        return self._database.read(work)
+
+    def withdraw_rater(self, slug: str, code: str, *, imported: bool = False) -> WithdrawalReceipt:
+        """Take out the answers of somebody who asked for it by mail; again: the same receipt.
+
+        Raises:
+            StudyError: 404.
+        """
+
+        def work(session: Session) -> WithdrawalReceipt:
+            study = opened(session, slug, lock=True)
+            person = self._rater(session, study, code, imported)
+            return people.withdraw(session, study, person, self._clock())
+
+        return self._database.write(work)
+
+    def _rater(
+        self, session: Session, study: Opened, code: str, imported: bool
+    ) -> StudyParticipant:
+        by_name = imported or study.definition.recruitment.url_parameters is not None
+        secret = outside_secret(self._database.engine) if by_name else ""
+        return watching.find_rater(session, study, code, secret, imported=imported)
 
     def study(self, slug: str) -> StudyView:
         """One study. Raises StudyError 404."""

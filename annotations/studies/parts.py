@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -231,11 +231,20 @@ class GoldItem(WrittenItem):
 
 
 class UrlParameters(Strict):
-    """Names of the parameters by which a recruiting site says who comes (Prolific's names)."""
+    """Name of the parameter by which a recruiting site says who comes (Prolific's name)."""
 
     participant: str = Field("PROLIFIC_PID", pattern=r"^\w{1,64}$")
-    study: str = Field("STUDY_ID", pattern=r"^\w{1,64}$")
-    session: str = Field("SESSION_ID", pattern=r"^\w{1,64}$")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _who_is_enough(cls, values: Any) -> Any:
+        """Studies stored earlier name two more parameters, which nothing has ever needed."""
+        if isinstance(values, dict):
+            return {name: value for name, value in values.items() if name not in _UNNEEDED}
+        return values
+
+
+_UNNEEDED = ("study", "session")
 
 
 class Recruitment(Strict):
@@ -250,6 +259,12 @@ class Recruitment(Strict):
         None, pattern=r"^[\w-]{4,64}$", description="One code for all; else one a participant"
     )
     completion_url: str | None = Field(None, description="Where to go at the end; {code} is filled")
+
+    @property
+    def known_by(self) -> tuple[str, ...]:
+        """The parameters of the address that say who comes."""
+        outside = self.url_parameters
+        return ("invitation", *((outside.participant,) if outside is not None else ()))
 
     @model_validator(mode="after")
     def _someone(self) -> Self:
@@ -281,7 +296,10 @@ class PrimaryOutcome(Strict):
 
 
 class Exclusions(Strict):
-    """Whose answers the analysis leaves out; each rule is off unless it has a value."""
+    """Whose answers the analysis leaves out; each rule is off unless it has a value.
+
+    `at_least` says from how many answers on a rule applies: a share of two screens tells little.
+    """
 
     min_gold_share: Share | None = Field(None, description="Gold answers as expected")
     min_median_seconds: float | None = Field(None, ge=0, description="Median time at an item")
@@ -295,6 +313,33 @@ class Exclusions(Strict):
         None, description="Distance of the share of left preferences from a half"
     )
     min_items: int | None = Field(None, ge=1, description="Items answered")
+    at_least: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        default_factory=dict,
+        description="For a rule above: answers its measure must rest on before it applies",
+    )
+
+    @model_validator(mode="after")
+    def _of_rules_in_use(self) -> Self:
+        """`at_least` names rules that are on and that a number of answers can be asked for."""
+        if odd := [name for name in self.at_least if name not in self.limits()]:
+            known = ", ".join(self.limits()) or "none"
+            raise ValueError(f"at_least names {odd[0]!r}; rules with a value: {known}")
+        if "min_items" in self.at_least:
+            raise ValueError("at_least: min_items counts answers itself; raise or lower its value")
+        return self
+
+    def limits(self) -> dict[str, float]:
+        """The rules that are on, with their values."""
+        found: dict[str, float] = self.model_dump(exclude_none=True, exclude={"at_least"})
+        return found
+
+    def words(self) -> tuple[str, ...]:
+        """Each rule in words: `max_straight_line_share 0.8 (from n = 6)`."""
+        return tuple(
+            f"{name} {limit:g}"
+            + (f" (from n = {self.at_least[name]})" if name in self.at_least else "")
+            for name, limit in self.limits().items()
+        )
 
 
 class Plan(Strict):

@@ -5,21 +5,19 @@ from __future__ import annotations
 from datetime import datetime
 
 from sqlalchemy import delete, func, update
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
-from annotations.schema import Conversation, Generation, Preference, Rating, RatingSubmission, Turn
-from annotations.schema_judge import JudgeCall
 from annotations.schema_study import (
     StudyAssignment,
     StudyInvitation,
     StudyParticipant,
     StudyProblem,
-    StudyReply,
-    StudySubmission,
     StudyWithdrawal,
 )
+from annotations.studies import removal
 from annotations.studies.errors import conflict, forbidden, gone, unusable
 from annotations.studies.keys import code_hash, derived_code, keyed_hash, new_code
+from annotations.studies.standing import ANSWERED
 from annotations.studies.stored import Opened, find_participant
 from annotations.studies.values import AssignmentStatus, StudyStatus, WithdrawalReceipt
 
@@ -165,6 +163,11 @@ def completion_code(study: Opened, person: StudyParticipant) -> str:
     return fixed or derived_code(study.row.completion_key, "completion", person.id, signs=8)
 
 
+def receipt_code(study: Opened, person: StudyParticipant) -> str:
+    """The code on the receipt of a withdrawal."""
+    return derived_code(study.row.completion_key, "withdrawal", person.id)
+
+
 def withdraw(
     session: Session, study: Opened, person: StudyParticipant, now: datetime
 ) -> WithdrawalReceipt:
@@ -175,7 +178,7 @@ def withdraw(
     the analysis leaves them out. The texts of chats are gone either way. The triggers let this
     pass because the row of the participant says by now that they withdrew.
     """
-    code = derived_code(study.row.completion_key, "withdrawal", person.id)
+    code = receipt_code(study, person)
     done = session.exec(
         select(StudyWithdrawal).where(StudyWithdrawal.participant_id == person.id)
     ).first()
@@ -185,18 +188,20 @@ def withdraw(
     person.withdrawal, person.withdrawn_at = how, now
     session.flush()
     mine = select(StudyAssignment.id).where(StudyAssignment.participant_id == person.id)
+    # Imported answers whose time is unknown have no submission, so assignments are counted.
     answers = session.exec(
         select(func.count()).where(
-            StudySubmission.assignment_id.in_(mine), StudySubmission.number == 0
+            StudyAssignment.participant_id == person.id,
+            col(StudyAssignment.status).in_(ANSWERED),
         )
     ).one()
     session.execute(delete(StudyProblem).where(StudyProblem.participant_id == person.id))
-    _take_out_judgements(session, mine)
-    _take_out_chats(session, person)
+    removal.delete_judgements(session, mine)
+    removal.delete_chats(session, mine)
     if how == "delete":
-        _delete_answers(session, mine)
+        removal.delete_answers(session, mine)
     else:
-        _empty_texts(session, mine)
+        removal.empty_texts(session, mine)
         person.external_hash = None
         # The key follows from the name and the secret, so its hash would lead back to the name.
         person.key_hash = code_hash(new_code())
@@ -223,54 +228,3 @@ def withdraw(
         )
     )
     return WithdrawalReceipt(code, how, answers, now)
-
-
-def _delete_answers(session: Session, mine: object) -> None:
-    """Rows that refer to others go first."""
-    submissions = select(RatingSubmission.id).where(RatingSubmission.assignment_id.in_(mine))
-    session.execute(delete(Rating).where(Rating.submission_id.in_(submissions)))
-    for table in (RatingSubmission, Preference, StudySubmission, StudyReply):
-        session.execute(delete(table).where(table.assignment_id.in_(mine)))
-
-
-def _empty_texts(session: Session, mine: object) -> None:
-    """Free text may tell who wrote it."""
-    for table in (RatingSubmission, Preference):
-        session.execute(update(table).where(table.assignment_id.in_(mine)).values(comment=""))
-    session.execute(
-        update(StudySubmission)
-        .where(StudySubmission.assignment_id.in_(mine))
-        .values(comment="", reason="")
-    )
-
-
-def _take_out_judgements(session: Session, mine: object) -> None:
-    """What judges said about the chats, whose texts stand in their prompts."""
-    calls = select(JudgeCall.id).where(JudgeCall.assignment_id.in_(mine))
-    submissions = select(RatingSubmission.id).where(RatingSubmission.judge_call_id.in_(calls))
-    session.execute(delete(Rating).where(Rating.submission_id.in_(submissions)))
-    session.execute(delete(RatingSubmission).where(RatingSubmission.judge_call_id.in_(calls)))
-    session.execute(delete(JudgeCall).where(JudgeCall.assignment_id.in_(mine)))
-
-
-def _take_out_chats(session: Session, person: StudyParticipant) -> None:
-    """Delete what was said in the chats of a participant."""
-    rows = session.exec(
-        select(StudyAssignment.first_chat_id, StudyAssignment.second_chat_id).where(
-            StudyAssignment.participant_id == person.id,
-            StudyAssignment.first_chat_id.is_not(None),
-        )
-    ).all()
-    chats = [chat for pair in rows for chat in pair]
-    if not chats:
-        return
-    here = Turn.conversation_id.in_(chats)
-    session.execute(update(Turn).where(here).values(chosen_generation_id=None))
-    session.execute(delete(Generation).where(Generation.conversation_id.in_(chats)))
-    session.execute(delete(Turn).where(here))
-    session.execute(
-        update(StudyAssignment)
-        .where(StudyAssignment.participant_id == person.id)
-        .values(first_chat_id=None, second_chat_id=None)
-    )
-    session.execute(delete(Conversation).where(Conversation.id.in_(chats)))

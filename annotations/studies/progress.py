@@ -18,9 +18,11 @@ from annotations.schema_study import (
     StudySubmission,
     StudyTask,
 )
+from annotations.studies.content import arms_of
 from annotations.studies.normalise import give_aways, normalised, telling_names
 from annotations.studies.screens import stage_of
-from annotations.studies.stored import Opened, arms_of
+from annotations.studies.standing import Standing, standings_of
+from annotations.studies.stored import Opened
 from annotations.studies.values import Stage, Stratum, StratumProgress, StudyMode, StudyProgress
 from annotations.values import AssignmentKind, AssignmentStatus
 from esc_demo.dialogue import MAX_MESSAGE_CHARS
@@ -55,7 +57,10 @@ def progress(session: Session, study: Opened, now: datetime) -> StudyProgress:
     people = session.exec(
         select(StudyParticipant).where(StudyParticipant.study_id == study.row.id)
     ).all()
-    stages = Counter(stage_of(session, study, person) for person in people)
+    standings, nothing = standings_of(session, study.row.id), Standing(())
+    stages = Counter(
+        stage_of(study, person, standings.get(person.id, nothing)) for person in people
+    )
     return StudyProgress(
         slug=study.row.slug,
         status=study.row.status,

@@ -2,7 +2,7 @@
 
 Pure functions over the tidy frames of `annotations.frames`, taken with gold items and repeats.
 Every measure stands beside the number of answers it rests on; without any it is missing, and a
-rule about it then excludes nobody.
+rule about it then excludes nobody, as with fewer answers than the plan asks for (`at_least`).
 """
 
 from __future__ import annotations
@@ -132,10 +132,12 @@ _RULES: dict[str, tuple[str, str, Callable[[float, float], bool]]] = {
 
 def _broken(table: pd.DataFrame, rules: Exclusions) -> Iterator[Excluded]:
     for row in table.to_dict("records"):
-        for rule, limit in rules.model_dump(exclude_none=True).items():
+        for rule, limit in rules.limits().items():
             column, number, breaks = _RULES[rule]
             value = row[column]
-            if not pd.isna(value) and breaks(float(value), float(limit)):
+            if pd.isna(value) or row[number] < rules.at_least.get(rule, 0):
+                continue
+            if breaks(float(value), float(limit)):
                 yield Excluded(row["participant"], rule, float(value), limit, int(row[number]))
 
 

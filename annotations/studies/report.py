@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import groupby
 
 from annotations.studies.build import BuiltStudy
 from annotations.studies.power import PowerRow, enough
+from annotations.studies.retention import Purged, overdue, retention_text
 from annotations.studies.values import Stage, StudyMode, StudyProgress, StudyView
 
 _LISTED = 12
@@ -102,15 +103,30 @@ def power_lines(built: BuiltStudy, rows: Sequence[PowerRow], effect: float) -> I
         )
 
 
-def study_line(view: StudyView) -> str:
+def study_line(view: StudyView, now: datetime) -> str:
     """One study in the list of all."""
+    late = "  [retention overdue]" if overdue(view, now) else ""
     return (
         f"{view.slug:<24} {view.status.value:<7} {view.mode.value:<7}"
-        f" {view.submitted:>6,} of {view.needed:,} answers  {view.title}"
+        f" {view.submitted:>6,} of {view.needed:,} answers  {view.title}{late}"
     )
 
 
-def status_lines(view: StudyView, progress: StudyProgress) -> Iterator[str]:
+def purge_lines(done: Purged, *, dry_run: bool) -> Iterator[str]:
+    """What a purge took, or would take."""
+    would = "Would delete" if dry_run else "Deleted"
+    yield f"{would} {done.rows:,} rows of {done.participants:,} participants of {done.slug}:"
+    for table, rows in sorted(done.removed.items()):
+        if rows:
+            yield f"  {table:<20} {rows:>9,}"
+    if not done.scrubbed:
+        yield (
+            "The database is in use or its disk full, so traces may be left in its files. Stop the"
+            " app, make room, and run VACUUM on it."
+        )
+
+
+def status_lines(view: StudyView, progress: StudyProgress, now: datetime) -> Iterator[str]:
     """How far one study is; nothing here tells which arm does better."""
     yield f"{view.title} ({view.slug}, version {view.version}): {progress.status.value}"
     yield f"content hash  {view.content_hash[:16]}"
@@ -125,6 +141,7 @@ def status_lines(view: StudyView, progress: StudyProgress) -> Iterator[str]:
     people = sum(progress.participants.values())
     stages = [f"{progress.participants[s]} {s.value}" for s in Stage if s in progress.participants]
     yield f"participants  {people}{' (' + ', '.join(stages) + ')' if stages else ''}"
+    yield f"retention     {retention_text(view, now)}"
     yield f"{'stratum':<40} {'submitted':>9}  {'open':>5}  {'needed':>6}"
     for part in progress.strata:
         yield (

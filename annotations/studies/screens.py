@@ -5,28 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from annotations.schema_study import (
-    StudyAssignment,
-    StudyParticipant,
-    StudySubmission,
-    StudyTask,
-)
+from annotations.schema_study import StudyAssignment, StudyParticipant, StudySubmission
 from annotations.studies.errors import conflict, gone
 from annotations.studies.leases import (
-    ANSWERED,
-    BEHIND,
     give_next,
+    is_short,
     may_come_free,
     next_practice,
-    open_assignment,
     renew,
     still_held,
 )
 from annotations.studies.people import completion_code, pseudonym
-from annotations.studies.stored import Opened, item_of, replies_of, turns_of
+from annotations.studies.standing import ANSWERED, Standing, standing_of
+from annotations.studies.stored import Opened, replies_of
 from annotations.studies.submissions import in_force, seeker_reply, shown_choice, stored_scores
 from annotations.studies.values import (
     ENDS,
@@ -51,28 +44,16 @@ class Pace:
     seconds: float
 
 
-def pace(session: Session, study: Opened, person: StudyParticipant) -> Pace:
-    """Screens behind the participant, and the time at them.
+def pace(study: Opened, standing: Standing) -> Pace:
+    """Screens behind the participant, and the time at all they were shown.
 
     An item counts no longer than its lease, so a night between two items is no time at the task.
     """
-    main = (
-        StudyAssignment.participant_id == person.id,
-        StudyAssignment.kind != AssignmentKind.PRACTICE,
-    )
-    answered = session.exec(
-        select(func.count()).where(*main, col(StudyAssignment.status).in_(BEHIND))
-    ).one()
     longest = study.definition.session.lease_minutes * 60.0
-    seconds = session.exec(
-        select(StudySubmission.seconds)
-        .join(StudyAssignment, col(StudyAssignment.id) == StudySubmission.assignment_id)
-        .where(*main, StudySubmission.number == 0)
-    ).all()
-    return Pace(answered, sum(min(value, longest) for value in seconds))
+    return Pace(standing.behind, standing.seconds(longest))
 
 
-def stage_of(session: Session, study: Opened, person: StudyParticipant) -> Stage:
+def stage_of(study: Opened, person: StudyParticipant, standing: Standing) -> Stage:
     """Where a participant stands. That no task is left is only known once one is looked for."""
     rules, status = study.definition.session, study.row.status
     if person.withdrawn_at is not None:
@@ -83,18 +64,18 @@ def stage_of(session: Session, study: Opened, person: StudyParticipant) -> Stage
         return Stage.CLOSED
     if person.consented_at is None:
         return Stage.CONSENT
-    held = open_assignment(session, person)
+    held = standing.open
     if status is StudyStatus.PAUSED and held is None:
         return Stage.PAUSED
-    if person.practised_at is None and study.definition.practice:
-        return Stage.PRACTICE
-    now = pace(session, study, person)
+    now = pace(study, standing)
     if now.answered >= rules.screens:
         return Stage.DONE
-    if now.seconds >= rules.most_minutes * 60:
+    if held is None and now.seconds >= rules.most_minutes * 60:  # what was begun may be finished
         return Stage.CAPPED
+    if person.practised_at is None and study.definition.practice:
+        return Stage.PRACTICE
     due = now.answered > 0 and now.answered % rules.break_every == 0
-    if person.resting or (held is None and due and person.rested_after < now.answered):
+    if held is None and due and person.rested_after < now.answered:
         return Stage.BREAK
     return Stage.RATING
 
@@ -102,24 +83,26 @@ def stage_of(session: Session, study: Opened, person: StudyParticipant) -> Stage
 def show(session: Session, study: Opened, person: StudyParticipant, now: datetime) -> Screen:
     """The screen; gives out the next item when it is time for one."""
     person.seen_at = now
-    stage = stage_of(session, study, person)
+    standing = standing_of(session, person)
+    stage = stage_of(study, person, standing)
     assignment: StudyAssignment | None = None
     if stage is Stage.PRACTICE:
-        assignment = next_practice(session, study, person, now)
+        assignment = next_practice(session, study, person, standing, now)
         if assignment is None:
             person.practised_at = now
-            session.flush()
-            stage = stage_of(session, study, person)
+            stage = stage_of(study, person, standing)
     if stage is Stage.RATING:
-        assignment = still_held(session, study, person, now)
+        assignment = still_held(session, study, standing, now)
         if assignment is None and study.row.status is StudyStatus.PAUSED:
             stage = Stage.PAUSED
         elif assignment is None:
-            assignment = give_next(session, study, person, now)
+            if standing.open is not None:  # its place was given away just now
+                standing = standing_of(session, person)
+            assignment = give_next(session, study, person, standing, now)
             if assignment is None:
-                free = may_come_free(session, study, person)
+                free = may_come_free(session, study, standing)
                 stage = Stage.WAITING if free else Stage.FULL
-    done = pace(session, study, person)
+    done = pace(study, standing)
     if stage in ENDS and person.ended_as is None and (done.answered or stage is not Stage.FULL):
         # Who was told so is not called back; who has not begun may find a free place later.
         person.ended_as, person.ended_at = stage.value, now
@@ -127,22 +110,25 @@ def show(session: Session, study: Opened, person: StudyParticipant, now: datetim
         stage=stage,
         title=study.row.title,
         pseudonym=pseudonym(person),
+        withdrawal=study.definition.withdrawal,
+        known_by=study.definition.recruitment.known_by,
         consent=_consent(study) if stage is Stage.CONSENT else None,
-        item=assignment and item_view(session, study, person, assignment),
+        item=assignment and item_view(session, study, standing, assignment),
         rest=_rest(study, done) if stage is Stage.BREAK else None,
-        debrief=_debrief(study, person, done) if _is_over(stage, person, done) else None,
-        can_correct=_last_answered(session, study, person),
+        debrief=_debrief(study, person, stage, done) if _is_over(stage, person, done) else None,
+        can_correct=_last_answered(study, person, standing),
         answered=done.answered,
         of=study.definition.session.screens,
     )
 
 
 def item_view(
-    session: Session, study: Opened, person: StudyParticipant, assignment: StudyAssignment
+    session: Session, study: Opened, standing: Standing, assignment: StudyAssignment
 ) -> ItemView:
     """One screen of judging, with nothing in it that tells an arm."""
-    task = session.get_one(StudyTask, assignment.task_id)
-    item, asked = item_of(session, task), study.asked(assignment.kind)
+    content = study.content(session)
+    task = content.tasks[assignment.task_id]
+    item, asked = content.items[task.item_id], study.asked(assignment.kind)
     practice = assignment.kind is AssignmentKind.PRACTICE
     live = study.definition.live if not practice else None
     chat = live is not None
@@ -150,10 +136,12 @@ def item_view(
         assignment_id=assignment.id,
         mode=StudyMode.PAIRS if study.row.mode is StudyMode.LIVE and not chat else study.row.mode,
         practice=practice,
-        position=task.position + 1 if practice else _place(session, person, assignment),
+        position=(task.position if practice else standing.before(assignment.number)) + 1,
         of=len(study.definition.practice) if practice else study.definition.session.screens,
-        history=turns_of(item.history),
-        replies=() if chat else tuple(row.text for row in replies_of(session, assignment)),
+        history=item.history,
+        replies=()
+        if chat
+        else tuple(reply.text for reply in replies_of(session, study, assignment)),
         dimensions=asked.dimensions,
         once=asked.once,
         preference=asked.preference,
@@ -179,7 +167,8 @@ def answered_view(
     if assignment.status not in ANSWERED:
         raise conflict("This item has not been answered yet.")
     ratings, preference = in_force(session, assignment)
-    replies, seeker = replies_of(session, assignment), seeker_reply(session, assignment)
+    replies = replies_of(session, study, assignment)
+    seeker = seeker_reply(session, study, assignment)
     scores = tuple(stored_scores(session, ratings.get(reply.id)) for reply in replies)
     last = session.exec(
         select(StudySubmission)
@@ -188,7 +177,7 @@ def answered_view(
     ).first()
     asked = study.asked(assignment.kind)
     return AnsweredView(
-        item=item_view(session, study, person, assignment),
+        item=item_view(session, study, standing_of(session, person), assignment),
         scores=scores if asked.dimensions else (),
         once=stored_scores(session, ratings.get(seeker.id)) if seeker else {},
         preference=shown_choice(preference, replies),
@@ -197,45 +186,30 @@ def answered_view(
 
 
 def keep_draft(
-    study: Opened, assignment: StudyAssignment, draft: dict[str, object], now: datetime
+    session: Session,
+    study: Opened,
+    assignment: StudyAssignment,
+    draft: dict[str, object],
+    now: datetime,
 ) -> None:
-    """Store what is filled in so far, and hold the item longer.
+    """Store what is filled in so far, and hold the item longer; again, if its lease ran out.
 
     Raises:
-        StudyError: 409, answered, skipped or given away in the meantime.
+        StudyError: 409, answered or skipped, or its place was given away in the meantime.
     """
-    if assignment.status is not AssignmentStatus.OPEN:
+    held = assignment.status is AssignmentStatus.OPEN
+    if not (
+        held and (assignment.lease_expires_at > now or is_short(session, study, assignment, now))
+    ):
         raise conflict("This item is no longer open. Reload the page to see the next one.")
     assignment.draft = draft
-    if assignment.lease_expires_at > now:
-        renew(study, assignment, now)
+    renew(study, assignment, now)
 
 
-def _place(session: Session, person: StudyParticipant, assignment: StudyAssignment) -> int:
-    """Which screen of the session it is, from 1."""
-    before = session.exec(
-        select(func.count()).where(
-            StudyAssignment.participant_id == person.id,
-            StudyAssignment.kind != AssignmentKind.PRACTICE,
-            StudyAssignment.number < assignment.number,
-            col(StudyAssignment.status).in_(BEHIND),
-        )
-    ).one()
-    return before + 1
-
-
-def _last_answered(session: Session, study: Opened, person: StudyParticipant) -> str | None:
-    if study.row.status is StudyStatus.CLOSED or person.withdrawn_at is not None:
-        return None
-    return session.exec(
-        select(StudyAssignment.id)
-        .where(
-            StudyAssignment.participant_id == person.id,
-            StudyAssignment.kind != AssignmentKind.PRACTICE,
-            col(StudyAssignment.status).in_(ANSWERED),
-        )
-        .order_by(col(StudyAssignment.number).desc())
-    ).first()
+def _last_answered(study: Opened, person: StudyParticipant, standing: Standing) -> str | None:
+    """What may still be corrected."""
+    over = study.row.status is StudyStatus.CLOSED or person.withdrawn_at is not None
+    return None if over else standing.last_answered
 
 
 def _consent(study: Opened) -> ConsentView:
@@ -255,9 +229,9 @@ def _is_over(stage: Stage, person: StudyParticipant, done: Pace) -> bool:
     return stage in ENDS or (stage is Stage.CLOSED and took_part)
 
 
-def _debrief(study: Opened, person: StudyParticipant, done: Pace) -> DebriefView:
-    """With a code for those who have something behind them."""
-    if not done.answered:
+def _debrief(study: Opened, person: StudyParticipant, stage: Stage, done: Pace) -> DebriefView:
+    """With a code for those who have something behind them, if only practice that took too long."""
+    if not done.answered and stage is not Stage.CAPPED:
         return DebriefView(study.definition.debrief, "", "")
     code = completion_code(study, person)
     url = study.definition.recruitment.completion_url or ""

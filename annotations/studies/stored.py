@@ -5,31 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from sqlalchemy import bindparam
 from sqlalchemy.orm import defer
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
-from annotations.schema_study import (
-    Study,
-    StudyAssignment,
-    StudyItem,
-    StudyParticipant,
-    StudyReply,
-    StudyTask,
-)
+from annotations.schema_study import Study, StudyAssignment, StudyParticipant, StudyReply
+from annotations.studies.content import Content, ReplyText, content_of
 from annotations.studies.definition import StudyDefinition
 from annotations.studies.errors import not_found
 from annotations.studies.forms import Asked
+from annotations.studies.kept import Kept
 from annotations.studies.keys import code_hash
 from annotations.studies.parts import GoldItem, PracticeItem
 from annotations.studies.values import StudyMode
 from annotations.values import AssignmentKind
-from esc_demo.dialogue import Role, Turn
+from esc_demo.dialogue import Turn
 
 WRITTEN_ARMS = ("first", "second")
 """Names of the replies of practice and gold items, which no arm wrote."""
 
-_DEFINITIONS: dict[tuple[str, str], StudyDefinition] = {}
-_MOST_KEPT = 32
+_DEFINITIONS: Kept[StudyDefinition] = Kept()
 
 _INVITED = "kept-as-hashes"
 """Stands for the invitations in the stored definition; their codes are kept as hashes only."""
@@ -54,6 +49,10 @@ class Opened:
             preference=scales.preference,
         )
 
+    def content(self, session: Session) -> Content:
+        """Its tasks, items and written replies."""
+        return content_of(session, self.row)
+
     def written(self, key: str) -> PracticeItem | GoldItem:
         """The practice or gold item of that id."""
         found = (*self.definition.practice, *self.definition.gold)
@@ -73,13 +72,21 @@ def definition_of(row: Study) -> StudyDefinition:
 
     Every request needs it, so it is read once for each content.
     """
-    found = _DEFINITIONS.get((row.id, row.content_hash))
-    if found is None:
-        found = StudyDefinition.model_validate(row.definition)
-        _DEFINITIONS[row.id, row.content_hash] = found
-        while len(_DEFINITIONS) > _MOST_KEPT:
-            _DEFINITIONS.pop(next(iter(_DEFINITIONS)), None)
-    return found
+    key = (row.completion_key, row.content_hash)
+    return _DEFINITIONS.get(key, lambda: StudyDefinition.model_validate(row.definition))
+
+
+# The two long columns are read only when somebody asks for them.
+_STUDY = (
+    select(Study)
+    .where(col(Study.slug) == bindparam("slug"))
+    .options(defer(Study.definition), defer(Study.canonical))
+)
+_STUDY_LOCKED = _STUDY.with_for_update()
+_PARTICIPANT = select(StudyParticipant).where(
+    col(StudyParticipant.study_id) == bindparam("study"),
+    col(StudyParticipant.key_hash) == bindparam("key"),
+)
 
 
 def find_study(session: Session, slug: str, lock: bool = False) -> Study:
@@ -88,13 +95,8 @@ def find_study(session: Session, slug: str, lock: bool = False) -> Study:
     Raises:
         StudyError: 404.
     """
-    # The two long columns are read only when somebody asks for them.
-    query = (
-        select(Study)
-        .where(Study.slug == str(slug))
-        .options(defer(Study.definition), defer(Study.canonical))
-    )
-    row = session.exec(query.with_for_update() if lock else query).first()
+    query = _STUDY_LOCKED if lock else _STUDY
+    row = session.exec(query, params={"slug": str(slug)}).first()
     if row is None:
         raise not_found(f"There is no study {str(slug)[:64]!r}. Check the link you were given.")
     return row
@@ -112,12 +114,7 @@ def find_participant(session: Session, study: Study, key: str) -> StudyParticipa
     Raises:
         StudyError: 404.
     """
-    row = session.exec(
-        select(StudyParticipant).where(
-            StudyParticipant.study_id == study.id,
-            StudyParticipant.key_hash == code_hash(str(key)),
-        )
-    ).first()
+    row = session.exec(_PARTICIPANT, params={"study": study.id, "key": code_hash(str(key))}).first()
     if row is None:
         raise not_found(
             "Nobody in this study goes by that code. Check it sign by sign, or open the link of"
@@ -126,21 +123,17 @@ def find_participant(session: Session, study: Study, key: str) -> StudyParticipa
     return row
 
 
-def item_of(session: Session, task: StudyTask) -> StudyItem:
-    """The item of a task."""
-    return session.get_one(StudyItem, task.item_id)
-
-
-def replies_of(session: Session, assignment: StudyAssignment) -> list[StudyReply]:
+def replies_of(session: Session, study: Opened, assignment: StudyAssignment) -> list[ReplyText]:
     """What the assignment shows, in the shown order; for a chat that has not ended, nothing."""
-    task = session.get_one(StudyTask, assignment.task_id)
-    rows = session.exec(
-        select(StudyReply).where(
-            StudyReply.item_id == task.item_id,
-            (StudyReply.assignment_id == assignment.id) | (StudyReply.assignment_id.is_(None)),
-        )
-    ).all()
-    by_arm = {row.arm: row for row in rows}
+    content = study.content(session)
+    by_arm = content.written.get(content.tasks[assignment.task_id].item_id)
+    if by_arm is None:
+        by_arm = {
+            row.arm: ReplyText(row.id, row.arm, row.text)
+            for row in session.exec(
+                select(StudyReply).where(StudyReply.assignment_id == assignment.id)
+            )
+        }
     return [by_arm[arm] for arm in shown_arms(assignment) if arm in by_arm]
 
 
@@ -151,16 +144,6 @@ def shown_arms(assignment: StudyAssignment) -> tuple[str, ...]:
     return (assignment.first_arm, assignment.second_arm)
 
 
-def arms_of(task: StudyTask) -> tuple[str, ...]:
-    """The arms in the written order."""
-    return (task.arm_a,) if task.arm_b is None else (task.arm_a, task.arm_b)
-
-
 def turns_json(turns: Iterable[Turn]) -> list[dict[str, str]]:
     """A history as JSON values."""
     return [{"role": turn.role.value, "text": turn.text} for turn in turns]
-
-
-def turns_of(values: Iterable[dict[str, str]]) -> tuple[Turn, ...]:
-    """A history from JSON values."""
-    return tuple(Turn(Role(value["role"]), value["text"]) for value in values)

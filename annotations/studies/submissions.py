@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import func
+from sqlalchemy import bindparam, func, insert
 from sqlmodel import Session, col, select
 
 from annotations.columns import new_id
-from annotations.rows import rating_rows
+from annotations.rows import rating_values
 from annotations.schema import Preference, Rating, RatingSubmission, unsuperseded
 from annotations.schema_study import (
     StudyAssignment,
     StudyParticipant,
     StudyReply,
     StudySubmission,
-    StudyTask,
 )
+from annotations.studies.content import ReplyText
 from annotations.studies.errors import conflict, forbidden, unusable
 from annotations.studies.forms import SubmissionForm, once_of, verdict_of
-from annotations.studies.leases import ANSWERED, is_short
+from annotations.studies.leases import is_short
 from annotations.studies.people import refuse_withdrawn
+from annotations.studies.standing import ANSWERED
 from annotations.studies.stored import Opened, replies_of
 from annotations.studies.values import Scores, StudyDimension, StudyMode, StudyStatus
 from annotations.values import (
@@ -41,6 +42,11 @@ NOT_YOURS = (
     " is yours."
 )
 
+_SENT_BEFORE = select(StudySubmission).where(
+    col(StudySubmission.assignment_id) == bindparam("assignment"),
+    col(StudySubmission.nonce) == bindparam("nonce"),
+)
+
 
 def own_assignment(
     session: Session, person: StudyParticipant, assignment_id: str
@@ -56,29 +62,34 @@ def own_assignment(
     return row
 
 
-def is_repeated(session: Session, assignment: StudyAssignment, form: SubmissionForm) -> bool:
+def is_repeated(
+    session: Session, study: Opened, assignment: StudyAssignment, form: SubmissionForm
+) -> bool:
     """Whether the same was sent before: sending it again changes nothing.
 
     Raises:
         StudyError: 409, other answers were stored under this nonce.
     """
-    earlier = session.exec(
-        select(StudySubmission).where(
-            StudySubmission.assignment_id == assignment.id, StudySubmission.nonce == form.nonce
-        )
-    ).first()
+    sent = {"assignment": assignment.id, "nonce": form.nonce}
+    earlier = session.exec(_SENT_BEFORE, params=sent).first()
     if earlier is None:
         return False
-    if earlier.comment != form.comment or not _says_the_same(session, assignment, earlier, form):
+    same = _says_the_same(session, study, assignment, earlier, form)
+    if earlier.comment != form.comment or not same:
         raise conflict(ANSWERED_ELSEWHERE)
     return True
 
 
 def _says_the_same(
-    session: Session, assignment: StudyAssignment, earlier: StudySubmission, form: SubmissionForm
+    session: Session,
+    study: Opened,
+    assignment: StudyAssignment,
+    earlier: StudySubmission,
+    form: SubmissionForm,
 ) -> bool:
     """Whether the scores and the preference of a form are those of a submission."""
-    replies, seeker = replies_of(session, assignment), seeker_reply(session, assignment)
+    replies = replies_of(session, study, assignment)
+    seeker = seeker_reply(session, study, assignment)
     ratings, preference = _stored_as(session, assignment, earlier.number)
     scores = [stored_scores(session, ratings.get(reply.id)) for reply in replies]
     once = stored_scores(session, ratings.get(seeker.id)) if seeker else {}
@@ -117,7 +128,7 @@ def submit(
         raise conflict("The chat has not ended yet. End it first, then answer.")
     wanted = study.row.status is not StudyStatus.CLOSED
     held = assignment.status is AssignmentStatus.OPEN and assignment.lease_expires_at > now
-    counts = wanted and (held or is_short(session, assignment, now))
+    counts = wanted and (held or is_short(session, study, assignment, now))
     assignment.status = AssignmentStatus.SUBMITTED if counts else AssignmentStatus.SURPLUS
     assignment.submitted_at = now
     assignment.draft = None
@@ -162,8 +173,8 @@ def correct(
     _store(session, study, person, assignment, form, last + 1, seconds, reason, now)
 
 
-def skip(person: StudyParticipant, assignment: StudyAssignment, reason: str) -> None:
-    """Give the item back; a second time changes nothing.
+def skip(person: StudyParticipant, assignment: StudyAssignment, reason: str, now: datetime) -> None:
+    """Give the item back; a second time changes nothing. The lease ends with it.
 
     Raises:
         StudyError: 409 answered before, or practice; 410.
@@ -180,14 +191,15 @@ def skip(person: StudyParticipant, assignment: StudyAssignment, reason: str) -> 
         raise conflict("You have already answered this item, so it cannot be skipped.")
     assignment.status = AssignmentStatus.SKIPPED
     assignment.skip_reason, assignment.draft = reason, None
+    assignment.lease_expires_at = max(now, assignment.leased_at)  # tells how long it was looked at
 
 
 def missed(
     session: Session, study: Opened, assignment: StudyAssignment, form: SubmissionForm
 ) -> tuple[str, ...]:
     """Where a practice or gold answer differs from what is expected."""
-    task = session.get_one(StudyTask, assignment.task_id)
-    swapped = assignment.first_arm != task.arm_a
+    task = study.content(session).tasks[assignment.task_id]
+    swapped = assignment.first_arm != task.arms[0]
     scores = study.asked(assignment.kind).scores(form)
     written = tuple(reversed(scores)) if swapped else scores
     verdict = verdict_of(form.preference, swapped)
@@ -256,7 +268,7 @@ def stored_scores(session: Session, row: RatingSubmission | None) -> dict[StudyD
     return {name: by_name[name] for name in StudyDimension if name in by_name}
 
 
-def shown_choice(preference: Preference | None, replies: list[StudyReply]) -> str | None:
+def shown_choice(preference: Preference | None, replies: list[ReplyText]) -> str | None:
     """A preference as the page sends it: the number of the shown reply, or a word."""
     if preference is None:
         return None
@@ -266,8 +278,10 @@ def shown_choice(preference: Preference | None, replies: list[StudyReply]) -> st
     return str([reply.id for reply in replies].index(preferred) + 1)
 
 
-def seeker_reply(session: Session, assignment: StudyAssignment) -> StudyReply | None:
+def seeker_reply(session: Session, study: Opened, assignment: StudyAssignment) -> StudyReply | None:
     """What the questions asked once a chat belong to."""
+    if not _is_chat(study, assignment):
+        return None
     return session.exec(
         select(StudyReply).where(
             StudyReply.assignment_id == assignment.id, col(StudyReply.kind) == "seeker"
@@ -314,23 +328,24 @@ def _store(
         "scales_version": study.row.scales_version,
         "created_at": now,
     }
-    replies = replies_of(session, assignment)
-    answers: list[tuple[StudyReply, Scores]] = list(
-        zip(replies, study.asked(assignment.kind).scores(form), strict=False)
-    )
-    seeker = seeker_reply(session, assignment)
+    replies = replies_of(session, study, assignment)
+    scored = zip(replies, study.asked(assignment.kind).scores(form), strict=False)
+    answers: list[tuple[str, Scores]] = [(reply.id, scores) for reply, scores in scored]
+    seeker = seeker_reply(session, study, assignment)
     if form.once and seeker is not None:
-        answers.append((seeker, once_of(form)))
+        answers.append((seeker.id, once_of(form)))
     rows = []
-    for reply, scores in answers:
-        earlier = ratings.get(reply.id)
+    for reply_id, scores in answers:
+        earlier = ratings.get(reply_id)
         row = RatingSubmission(
-            id=new_id(), reply_id=reply.id, supersedes=earlier and earlier.id, **rater
+            id=new_id(), reply_id=reply_id, supersedes=earlier and earlier.id, **rater
         )
         session.add(row)
-        rows += rating_rows(row.id, scores)
+        rows += rating_values(row.id, scores)
     session.flush()  # what the rating rows refer to comes first
-    session.add_all(rows)
+    if rows:
+        # All in one statement: nobody needs the numbers that the rows are given.
+        session.execute(insert(Rating), rows)
     if form.preference is not None:
         numbered = form.preference in ("1", "2")
         session.add(

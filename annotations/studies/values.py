@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -54,6 +54,7 @@ __all__ = [
     "Verdict",
     "WithdrawalReceipt",
     "Wording",
+    "retention_end",
 ]
 
 
@@ -145,6 +146,8 @@ class Item:
     """Where each arm's reply comes from (the hash of its run), for the owner only."""
     reference: str = ""
     """What the supporter of the data said here, for judges only; empty where it is not known."""
+    crisis: bool | None = None
+    """Whether the seeker was marked as in a crisis, for the analysis; None: nobody said."""
 
 
 @dataclass(frozen=True)
@@ -236,11 +239,17 @@ class DebriefView:
 
 @dataclass(frozen=True)
 class Screen:
-    """What a participant's page shows now; exactly the part that belongs to `stage` is set."""
+    """What a participant's page shows now; exactly the part that belongs to `stage` is set.
+
+    `withdrawal` is how the study takes answers out; `known_by` are the parameters of the address
+    that say who comes.
+    """
 
     stage: Stage
     title: str
     pseudonym: str
+    withdrawal: str
+    known_by: tuple[str, ...]
     consent: ConsentView | None = None
     item: ItemView | None = None
     rest: BreakView | None = None
@@ -264,10 +273,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What became of a submission. `feedback` and `passed` belong to practice."""
+    """What became of a submission, and what comes next. The last two belong to practice."""
 
     status: AssignmentStatus
-    next_stage: Stage
+    screen: Screen
     duplicate: bool = False
     passed: bool | None = None
     feedback: str = ""
@@ -326,6 +335,20 @@ class StudyView:
     created_at: datetime
     opened_at: datetime | None
     closed_at: datetime | None
+    retention_days: int
+    purged_at: datetime | None = None
+    purged_rows: int = 0
+    """Rows that went when the retention was carried out."""
+
+    @property
+    def retention_ends(self) -> datetime | None:
+        """When the answers are to be deleted; None while the study is not closed."""
+        return self.closed_at and retention_end(self.closed_at, self.retention_days)
+
+
+def retention_end(closed_at: datetime, days: int) -> datetime:
+    """The moment from which on a study's answers are to be deleted: days after its closing."""
+    return closed_at + timedelta(days=days)
 
 
 Scores = Mapping[StudyDimension, Score]

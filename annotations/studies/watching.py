@@ -1,4 +1,4 @@
-"""What a study's owner looks up: reported problems, and whether completion codes are real.
+"""What an owner looks up: problems, whom a code means, whether completion codes are real.
 
 A code is confirmed without a pseudonym: who holds it may be known by name to whoever pays, and
 the answers under a pseudonym must not be.
@@ -16,9 +16,16 @@ from enum import StrEnum
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from annotations.schema_study import StudyAssignment, StudyParticipant, StudyProblem
-from annotations.studies.leases import BEHIND
-from annotations.studies.people import completion_code, pseudonym
+from annotations.schema_study import (
+    StudyAssignment,
+    StudyInvitation,
+    StudyParticipant,
+    StudyProblem,
+)
+from annotations.studies.errors import conflict, not_found
+from annotations.studies.keys import code_hash, keyed_hash
+from annotations.studies.people import completion_code, pseudonym, receipt_code
+from annotations.studies.standing import ANSWERED, BEHIND
 from annotations.studies.stored import Opened
 from annotations.studies.values import Stage, StudyStatus
 from annotations.values import AssignmentKind
@@ -35,6 +42,16 @@ class Problem:
     text: str
     screen: int
     created_at: datetime
+
+
+@dataclass(frozen=True)
+class Named:
+    """Whose code it is, and what would go with a withdrawal (`how`: delete or anonymise)."""
+
+    pseudonym: str
+    answers: int
+    how: str
+    withdrawn: bool
 
 
 class CodeVerdict(StrEnum):
@@ -98,6 +115,69 @@ def check_codes(session: Session, study: Opened, given: Sequence[str]) -> tuple[
         screens = None if person is None else _screens(session, person)
         found.append(CodeCheck(shown[signs], verdict, screens, count))
     return tuple(found)
+
+
+def find_rater(
+    session: Session, study: Opened, code: str, secret: str, *, imported: bool
+) -> StudyParticipant:
+    """Who is meant by a pseudonym, resume or completion code, invitation, or a site's name.
+
+    A receipt of a withdrawal leads to who withdrew. With `imported`, the code is a name in an
+    imported file and nothing else. `secret` is the key of names; without it none is looked up.
+
+    Raises:
+        StudyError: 404, nobody is meant; 409, more than one.
+    """
+    typed = code.strip()
+    mine = select(StudyParticipant).where(StudyParticipant.study_id == study.row.id)
+    meant: list[StudyParticipant] = []
+    if not imported:
+        meant += (one for one in session.exec(mine) if _is_meant(study, one, typed))
+        meant += session.exec(
+            mine.join(
+                StudyInvitation, col(StudyInvitation.participant_id) == StudyParticipant.id
+            ).where(StudyInvitation.code_hash == code_hash(typed))
+        )
+    if secret:
+        kind = "import" if imported else "external"
+        name = keyed_hash(secret, kind, study.row.id, typed)
+        meant += session.exec(mine.where(StudyParticipant.external_hash == name))
+    if len(found := {one.id: one for one in meant}) > 1:
+        names = " and ".join(sorted(map(pseudonym, found.values())))
+        raise conflict(
+            f"{typed[:64]!r} may mean {names}. Give a resume code or a completion code instead."
+        )
+    if not found:
+        where = "No rater of an imported file" if imported else "Nobody"
+        other = "without --imported" if imported else "a name in an imported file with --imported"
+        raise not_found(
+            f"{where} in {study.row.slug} goes by {typed[:64]!r}. Give a pseudonym (P001), a"
+            f" resume code, a completion code, an invitation or a receipt; or {other}."
+        )
+    return meant[0]
+
+
+def _is_meant(study: Opened, person: StudyParticipant, typed: str) -> bool:
+    """Whether a code that was typed is one of this participant's."""
+    signs = _signs(typed)
+    if not signs:
+        return False
+    codes = [pseudonym(person), receipt_code(study, person)]
+    if study.definition.recruitment.completion_code is None:
+        codes.append(completion_code(study, person))
+    return person.key_hash == code_hash(typed) or signs in map(_signs, codes)
+
+
+def named(session: Session, study: Opened, person: StudyParticipant) -> Named:
+    """What an owner is told before somebody's answers go."""
+    answers = session.exec(
+        select(func.count()).where(
+            StudyAssignment.participant_id == person.id,
+            col(StudyAssignment.status).in_(ANSWERED),
+        )
+    ).one()
+    how = person.withdrawal or study.definition.withdrawal
+    return Named(pseudonym(person), answers, how, person.withdrawn_at is not None)
 
 
 def _signs(code: str) -> str:

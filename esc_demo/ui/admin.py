@@ -15,6 +15,7 @@ from typing import Any
 import gradio as gr
 
 from annotations import Store
+from annotations.columns import utc_now
 from annotations.studies.values import StudyStatus, StudyView
 from esc_demo.errors import EscError
 from esc_demo.settings import Settings
@@ -188,7 +189,7 @@ class Admin:
 
         seen = oversee(self.store, study.slug)
         return frame | {
-            view.state: state_html(seen.view),
+            view.state: state_html(seen.view, utc_now()),
             view.progress: progress_html(seen),
             view.people: people_html(seen.progress),
             view.quality: quality_html(seen),

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from annotations.studies.retention import overdue, retention_text
 from annotations.studies.values import Stage, StudyStatus, StudyView
 from annotations.studies.watching import CodeCheck, CodeVerdict, Problem
 from esc_demo.ui.admin_login import LEAST_CHARS, Closed
+from esc_demo.ui.frames import notice_html
 from esc_demo.ui.studies import STATUS_WORDS, state_badge
 
 if TYPE_CHECKING:
@@ -80,8 +82,8 @@ def closed_html(closed: Closed | None) -> str:
     )
 
 
-def state_html(view: StudyView) -> str:
-    """One study: where it stands, and what it was frozen as."""
+def state_html(view: StudyView, now: datetime) -> str:
+    """One study: where it stands, what it was frozen as, and how long its answers are kept."""
     opened = f", opened {_day(view.opened_at)}" if view.opened_at else ""
     closed = f", closed {_day(view.closed_at)}" if view.closed_at else ""
     hint = ""
@@ -96,8 +98,14 @@ def state_html(view: StudyView) -> str:
         f" {STATUS_WORDS[view.status]}{opened}{closed} · content hash"
         f" {view.content_hash[:12]} ·"
         f" <a href='study/{escape(view.slug)}' target='_blank' rel='noopener'>rater's page</a></p>"
-        f"{hint}"
+        f"{hint}{_retention(view, now)}"
     )
+
+
+def _retention(view: StudyView, now: datetime) -> str:
+    """The end of the retention; a warning once it is overdue."""
+    text = f"Retention: {retention_text(view, now)}."
+    return notice_html(text) if overdue(view, now) else f"<p class='esc-hint'>{escape(text)}</p>"
 
 
 def progress_html(seen: Oversight) -> str:

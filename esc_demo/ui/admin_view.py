@@ -123,8 +123,8 @@ def build_admin_view(closed_html: str) -> AdminView:
 
 
 _EXPORT = """<h2>Export</h2><p class="esc-hint">One archive with ratings, preferences and
-participants under their pseudonyms, and a data dictionary. It names the arms: do not read it
-before the end if you rate, or talk to those who do.</p>"""
+participants under their pseudonyms, each as CSV, JSON lines and Parquet, and a data dictionary. It
+names the arms: do not read it before the end if you rate, or talk to those who do.</p>"""
 
 
 def _build_door(all_of_it: gr.Column, closed_html: str) -> DoorView:

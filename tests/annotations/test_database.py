@@ -90,7 +90,7 @@ def test_the_migration_can_be_written_for_postgresql():
     config.attributes["dialect"] = "postgresql"
     command.upgrade(config, "head", sql=True)
     script = config.output_buffer.getvalue()
-    assert script.count("_no_truncate BEFORE TRUNCATE") == 11
+    assert script.count("_no_truncate BEFORE TRUNCATE") == 12
     assert "BEFORE UPDATE OF id, conversation_id" in script
     assert "BEFORE UPDATE ON generation" in script
     assert "BEFORE DELETE ON generation" in script

@@ -3,9 +3,12 @@
 import pytest
 from alembic import command
 from sqlalchemy import text
+from sqlmodel import Session
 
 from annotations import Store
 from annotations.database import migration_config, open_engine
+from annotations.schema_study import StudyParticipant
+from annotations.studies.standing import standing_of
 from esc_demo.errors import BadInput
 from tests.annotations import raw
 from tests.annotations.raw import Refused
@@ -57,6 +60,17 @@ INSERT INTO rating (submission_id, dimension, status, score)
 INSERT INTO preference (id, assignment_id, rater_id, rater_kind, choice, preferred_reply_id,
     compared, comment, scales_version, created_at)
     VALUES ('q', 'a', 'p', 'human', 'generation', 'r', '["r", "r2"]', '', 1, '2026-01-03');
+"""
+UNDER_WAY = """
+INSERT INTO study_task (id, study_id, item_id, kind, key, position, arm_a, arm_b, stratum, needed)
+    VALUES ('l', 's', 'i', 'main', 'other~base+lora', 1, 'base', 'lora', 'base+lora', 1);
+INSERT INTO study_assignment (id, study_id, participant_id, task_id, kind, status, number,
+    first_arm, second_arm, leased_at, lease_expires_at, skip_reason)
+    VALUES ('b', 's', 'p', 'k', 'repeat', 'skipped', 2, 'lora', 'base', '2026-01-03', '2026-01-04',
+    '');
+INSERT INTO study_assignment (id, study_id, participant_id, task_id, kind, status, number,
+    first_arm, second_arm, leased_at, lease_expires_at, skip_reason)
+    VALUES ('c', 's', 'p', 'l', 'main', 'open', 3, 'lora', 'base', '2026-01-03', '2026-01-03', '');
 """
 JUDGED = ("rating_submission", "rating", "preference")
 VERSIONS = {"0001": (2, 2, 1), "0003": (3, 3, 2)}
@@ -172,6 +186,18 @@ def test_a_rating_belongs_to_a_reply_of_the_page_or_of_a_study_and_to_one_only(o
             raw.run(old_url, insert, *values)
     with pytest.raises(Refused, match="FOREIGN KEY"):
         raw.run(old_url, insert, None, "nowhere", "nothing")
+
+
+@pytest.mark.parametrize("version", ["0003"], indirect=True)
+def test_sessions_under_way_keep_their_places_and_their_time(old_url):
+    for statement in UNDER_WAY.split(";\n")[:-1]:
+        raw.run(old_url, statement)
+    Store(old_url).close()
+    places = raw.run(old_url, "SELECT id, place FROM study_assignment ORDER BY number")
+    assert places == [("a", 1), ("b", None), ("c", 2)]
+    with Store(old_url) as store, Session(store.engine) as session:
+        standing = standing_of(session, session.get_one(StudyParticipant, "p"))
+        assert standing.seconds(3600.0) == 0.0  # else who had skipped twice would be sent home
 
 
 @pytest.mark.parametrize("version", ["0003"], indirect=True)

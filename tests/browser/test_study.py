@@ -30,6 +30,8 @@ def server(tmp_path_factory):
     open_study(folder, url, live_values(LIVE_MODELS, slug="talk"))
     once = [PRACTICE | {"must_pass": False}]
     open_study(folder, url, study_values(slug="once", practice=once, raters_per_item=1))
+    invited = {"invitations": ["spring-0417", "spring-0932"]}
+    open_study(folder, url, study_values(slug="invited", recruitment=invited))
     yield from run_server(folder, ESC_SCRIPTED="1")
 
 
@@ -371,3 +373,27 @@ def _holder(desk, slug):
     desk.submit(slug, key, SubmissionForm.parse(given | {"scores": scores}))
     assert desk.current(slug, key).item is not None
     return key
+
+
+GUESS = """async (room) => (await fetch(`${room}/api/enter`, {method: "POST",
+    body: '{"resume": "A"}', headers: {"Content-Type": "application/json"}})).status"""
+
+
+def test_a_link_asks_before_it_leads_to_somebody_and_guessing_has_an_end(server, sit):
+    link = f"{server.url}study/invited?invitation=spring-0417"
+    page = sit(link).page
+    at(page, "Before you begin")
+    code = page.locator("code.resume").inner_text()
+    other = sit(link).page
+    at(other, "This link has been used before")
+    expect(other.locator("main")).not_to_contain_text(code)
+    other.get_by_role("button", name="It was me, go on").click()
+    at(other, "Before you begin")
+    expect(other.locator("code.resume")).to_have_text(code)
+    guesser = sit(f"{server.url}study/invited").page
+    at(guesser, "Welcome")
+    while guesser.evaluate(GUESS, f"{server.url}study/invited") == 404:
+        pass
+    guesser.get_by_label("Your invitation code").fill("spring-0932")
+    guesser.get_by_role("button", name="Begin").click()
+    expect(guesser.locator("#notice")).to_contain_text("Too many codes were tried from here")

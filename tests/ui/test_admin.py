@@ -222,6 +222,7 @@ def test_the_export_is_an_archive_of_answers_for_the_owner_only(admin, study, st
     path = frame[admin.view.download]["value"]
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
+        assert {"ratings.csv", "ratings.jsonl", "ratings.parquet", "dictionary.md"} <= set(names)
         rows = archive.read(next(name for name in names if name.endswith("ratings.csv")))
     assert rows.count(b"P001") == 4 * 2 * 4  # items, replies, dimensions
     assert admin.look(visitor(), study)[admin.view.download]["value"] is None

@@ -2,89 +2,13 @@
 
 import json
 import re
-from types import SimpleNamespace
 
 import pytest
-from fastapi import FastAPI
-from fastapi.testclient import TestClient
 
 from annotations import Store
-from esc_demo.errors import StorageError
-from esc_demo.models.registry import ModelRegistry
-from esc_demo.models.scripted import FAIL_ON, ScriptedModel
-from esc_demo.models.specs import load_specs
-from esc_demo.settings import get_settings
-from esc_demo.ui.study import study_app
-from esc_demo.ui.study.live import LiveChats
-from tests.ui.desk import wait_for
-from tests.ui.study_files import TELLING, live_values, open_study, study_values
-
-LIVE_MODELS = tuple(load_specs(get_settings().models_file).specs)[:2]
-
-
-class Rater:
-    """One browser: a client that keeps its cookie and every answer it was sent."""
-
-    def __init__(self, app, slug):
-        self.slug = slug
-        self.client = TestClient(app, base_url="https://study.example")
-        self.seen = []
-
-    def post(self, name, _status=200, _headers=None, **body):
-        answer = self.client.post(
-            f"/study/{self.slug}/api/{name}", json=body, headers=_headers or {}
-        )
-        assert answer.status_code == _status, answer.text
-        self.seen.append((f"POST {name}", answer))
-        return answer.json()
-
-    def screen(self):
-        answer = self.client.get(f"/study/{self.slug}/api/screen")
-        assert answer.status_code == 200, answer.text
-        self.seen.append(("GET screen", answer))
-        return answer.json()
-
-    def begin(self):
-        """Come in, agree and practise; the first screen that counts."""
-        self.post("enter")
-        screen = self.post("consent", version=4)
-        while screen["stage"] == "practice":
-            screen = self.post("submit", **answers(screen["item"], preference="2"))["screen"]
-        return screen
-
-
-def answers(item, preference="1", nonce=None, **changes):
-    """A complete submission about an item."""
-    return {
-        "assignment_id": item["assignment_id"],
-        "nonce": nonce or f"nonce-{item['assignment_id'][:40]}",
-        "scores": [{row["id"]: 3 for row in item["rows"]} for _ in range(item["sides"])],
-        "preference": preference,
-        "comment": "",
-        "client_ms": 1200,
-    } | changes
-
-
-@pytest.fixture
-def url(tmp_path):
-    return f"sqlite:///{tmp_path}/esc.db"
-
-
-@pytest.fixture
-def serve(tmp_path, url):
-    """Open a study of these values; its application and a maker of raters."""
-    store = Store(url)
-
-    def opener(values, delay=0.0):
-        slug = open_study(tmp_path, url, values)
-        catalogue = load_specs(get_settings().models_file)
-        registry = ModelRegistry(catalogue, lambda spec, _: ScriptedModel(spec, delay=delay))
-        app = FastAPI()
-        app.mount("/study", study_app(store, registry, "uk"))
-        return SimpleNamespace(app=app, slug=slug, rater=lambda: Rater(app, slug))
-
-    yield opener
-    store.close()
+from esc_demo.ui.study.throttle import MOST_ADDRESSES, MOST_MISSES, WINDOW_S, Throttle
+from tests.ui.study_files import TELLING, study_values
+from tests.ui.study_rater import answers
 
 
 @pytest.fixture
@@ -327,134 +251,73 @@ def test_a_recruiting_site_brings_the_same_person_back(serve):
     person = {"PROLIFIC_PID": "5f1e00aa", "STUDY_ID": "s"}
     one, other = study.rater(), study.rater()
     assert "PROLIFIC_PID" in one.screen()["known_by"]
-    assert (
-        other.post("enter", parameters=person)["code"]
-        == one.post("enter", parameters=person)["code"]
-    )
+    code = one.post("enter", parameters=person)["code"]
+    assert one.post("enter", parameters=person)["code"] == code  # the browser that began
+    assert other.post("enter", parameters=person)["stage"] == "begun"
+    assert other.post("enter", parameters=person, mine=True)["code"] == code
 
 
-def chat(rater, item, texts):
-    for position, text in enumerate(texts):
-        begun = rater.post(
-            "chat/say", assignment_id=item["assignment_id"], position=position, text=text
-        )
-        assert begun["chat"]["turns"][-1]["replies"] is None
-        wait_for(lambda: not look(rater, item)["pending"])
-    return look(rater, item)
+@pytest.mark.parametrize(
+    ("recruitment", "link"),
+    [
+        ({"url_parameters": {}}, {"PROLIFIC_PID": "5f1e00aa"}),
+        ({"invitations": ["spring-0417"]}, {"invitation": "spring-0417"}),
+    ],
+)
+def test_a_link_seats_nobody_in_a_session_begun_by_somebody_else(serve, recruitment, link):
+    study = serve(study_values(recruitment=recruitment | {"open": True}))
+    owner, victim = study.rater(), study.rater()
+    theirs = owner.post("enter", parameters=link)["code"]
+    own = victim.post("enter")["code"]
+    begun = victim.post("enter", parameters=link)
+    assert begun == {"stage": "begun", "title": "Which reply supports better?"}
+    assert "set-cookie" not in victim.seen[-1][1].headers
+    assert victim.screen()["code"] == own
+    stranger = study.rater()
+    assert stranger.post("enter", parameters=link)["stage"] == "begun"
+    assert stranger.screen()["stage"] == "welcome"
+    assert stranger.post("enter", parameters=link, resume=theirs)["code"] == theirs
 
 
-def look(rater, item):
-    return rater.post("chat/look", assignment_id=item["assignment_id"])["chat"]
-
-
-def test_a_live_chat_shows_both_replies_at_once_and_is_rated_as_a_whole(serve, url):
-    study = serve(live_values(LIVE_MODELS), delay=0.02)
+def test_codes_can_be_guessed_only_so_often(serve):
+    study = serve(study_values(recruitment={"invitations": ["spring-0417"], "open": True}))
     rater = study.rater()
-    item = rater.begin()["item"]
-    assert item["situation"] == "A row."
-    assert item["chat"]["sides"] == 2
-    early = rater.post("chat/end", 409, assignment_id=item["assignment_id"])
-    assert "2 more" in early["error"]
-    seen = chat(rater, item, ["We had a row again.", "About our father."])
-    assert [len(turn["replies"]) for turn in seen["turns"]] == [2, 2]
-    rated = rater.post("chat/end", assignment_id=item["assignment_id"])["item"]
-    assert rated["chat"]["ended"] is True
-    done = rater.post("submit", **answers(rated, once={"emotion_before": 4, "emotion_after": 2}))
-    assert done["screen"]["stage"] == "done"
-    for name, answer in rater.seen:
-        for word in (*TELLING, *(f'"{model}"' for model in LIVE_MODELS)):
-            assert word not in answer.text.lower(), (word, name)
+    begun = rater.post("enter")
+    for number in range(MOST_MISSES // 2):
+        rater.post("enter", 403, invitation=f"spring-{number:04}")
+        rater.post("enter", 404, resume=f"AAAA-BBBB-{number:04}")
+    for guess in (
+        {"invitation": "spring-0417"},
+        {"parameters": {"invitation": "spring-0417"}},
+        {"resume": begun["code"]},
+    ):
+        refused = rater.post("enter", 429, **guess)
+        wait_s = int(rater.seen[-1][1].headers["retry-after"])
+        assert 1 <= wait_s <= WINDOW_S
+        assert f"Wait {wait_s} s" in refused["error"]
+    assert rater.screen()["code"] == begun["code"]  # whoever is in stays in
+    assert study.rater().post("enter")["stage"] == "consent"  # and who needs no code comes in
 
 
-def test_each_partner_hears_only_its_own_side_and_a_restart_forgets_nothing(serve, url):
-    study = serve(live_values(LIVE_MODELS))
-    rater = study.rater()
-    item = rater.begin()["item"]
-    before = chat(rater, item, ["We had a row again.", "About our father."])
-    with Store(url) as store:
-        restarted = FastAPI()
-        registry = ModelRegistry(load_specs(get_settings().models_file), None)
-        restarted.mount("/study", study_app(store, registry, "uk"))
-        other = Rater(restarted, study.slug)
-        again = other.post("enter", resume=rater.screen()["code"])
-        assert again["item"]["chat"] == before
-        for side, conversation in enumerate(_conversations(store, study.slug, again)):
-            rows = store.generations(conversation)
-            heard = [turn.text for turn in rows[-1].request.turns]
-            own = before["turns"][0]["replies"][side]
-            assert heard == ["We had a row again.", own, "About our father."]
-            assert rows[-1].request.pane.model in LIVE_MODELS
-
-
-def _conversations(store, slug, screen):
-    return store.desk().live_chats(slug, screen["code"], screen["item"]["assignment_id"])
-
-
-def test_a_message_is_answered_once_and_one_at_a_time(serve):
-    study = serve(live_values(LIVE_MODELS), delay=0.05)
-    rater = study.rater()
-    item = rater.begin()["item"]
-    message = {"assignment_id": item["assignment_id"], "position": 0, "text": "Hello there."}
-    rater.post("chat/say", **message)
-    assert len(rater.post("chat/say", **message)["chat"]["turns"]) == 1
-    rater.post("chat/say", 409, **message | {"text": "Something else."})
-    rater.post("chat/end", 409, assignment_id=item["assignment_id"])
-    wait_for(lambda: not look(rater, item)["pending"])
-    assert len(look(rater, item)["turns"]) == 1
-
-
-def test_a_partner_that_fails_is_no_more_than_silent(serve):
-    study = serve(live_values(LIVE_MODELS))
-    rater = study.rater()
-    item = rater.begin()["item"]
-    seen = chat(rater, item, [f"Please {FAIL_ON} now."])
-    assert all(model not in json.dumps(seen) for model in ("scripted model", "failed"))
-    chat_again = rater.post(
-        "chat/say", assignment_id=item["assignment_id"], position=1, text="Are you there?"
-    )
-    assert len(chat_again["chat"]["turns"]) == 2
-    wait_for(lambda: not look(rater, item)["pending"])
-    assert all(reply for reply in look(rater, item)["turns"][1]["replies"])
-
-
-@pytest.mark.parametrize("stored", [0, 1])
-def test_a_message_whose_reply_was_not_stored_can_be_sent_again(serve, url, monkeypatch, stored):
-    study = serve(live_values(LIVE_MODELS))
-    rater = study.rater()
-    item = rater.begin()["item"]
-    chat(rater, item, ["We had a row again."])
-    record, calls = Store.record, []
-
-    def breaks_off(*given):
-        calls.append(given)
-        if len(calls) == stored + 1:
-            raise StorageError("The disk is full.")
-        return record(*given)
-
-    monkeypatch.setattr(Store, "record", breaks_off)
-    said = {"assignment_id": item["assignment_id"], "position": 1}
-    rater.post("chat/say", **said, text="About our father.")
-    wait_for(lambda: not look(rater, item)["pending"])
-    assert len(look(rater, item)["turns"]) == 1
-    rater.post("chat/say", **said, text="About our mother.")
-    wait_for(lambda: not look(rater, item)["pending"])
-    turns = look(rater, item)["turns"]
-    assert [turn["text"] for turn in turns] == ["We had a row again.", "About our mother."]
-    assert all(turns[1]["replies"])
-    with Store(url) as store:
-        for side in _conversations(store, study.slug, rater.screen()):
-            assert store.generations(side)[-1].request.turns[-1].text == "About our mother."
-
-
-def test_chats_stay_in_memory_while_there_is_room(serve, monkeypatch):
-    rebuilt, made = LiveChats._rebuilt, []
-    monkeypatch.setattr("esc_demo.ui.study.live.MOST_CHATS", 3)
-    monkeypatch.setattr(
-        LiveChats, "_rebuilt", lambda self, *given: made.append(given) or rebuilt(self, *given)
-    )
-    study = serve(live_values(LIVE_MODELS))
-    raters = [(rater, rater.begin()["item"]) for rater in (study.rater(), study.rater())]
-    made.clear()
-    for rater, item in raters * 2:
-        look(rater, item)
-    assert made == []
+def test_misses_are_counted_by_address_and_forgotten_in_time():
+    now = [100.0]
+    throttle = Throttle(lambda: now[0])
+    for _ in range(MOST_MISSES):
+        assert throttle.wait_s("10.0.0.1") == 0
+        throttle.missed("10.0.0.1")
+        now[0] += 1
+    assert throttle.wait_s("10.0.0.1") == WINDOW_S - MOST_MISSES
+    assert throttle.wait_s("10.0.0.2") == 0
+    now[0] += WINDOW_S - MOST_MISSES
+    assert throttle.wait_s("10.0.0.1") == 0
+    for number in range(MOST_MISSES):
+        throttle.missed(f"2001:db8:0:1::{number:x}")
+        throttle.missed(f"::ffff:10.0.0.{'3' if number else '4'}")
+    assert throttle.wait_s("2001:db8:0:1:ffff::1") == WINDOW_S  # one line's addresses are one
+    assert throttle.wait_s("2001:db8:0:2::1") == 0
+    throttle.missed("10.0.0.3")
+    assert throttle.wait_s("10.0.0.3") == WINDOW_S and throttle.wait_s("10.0.0.4") == 0
+    assert throttle.wait_s("testclient") == 0
+    for number in range(MOST_ADDRESSES):
+        throttle.missed(f"10.1.{number // 256}.{number % 256}")
+    assert len(throttle._misses) == MOST_ADDRESSES

@@ -37,7 +37,7 @@ class Audit:
     lost: int
     """Accepted, but not in the database."""
     twice: int
-    """Stored more than once."""
+    """Further submissions of a screen: raters of the bench send each once and correct nothing."""
     unheard: int
     """Stored, although nobody was told so."""
     altered: int
@@ -76,14 +76,15 @@ def audit(store: Store, slugs: Sequence[str], accepted: Sequence[Accepted]) -> A
                 StudyAssignment.lease_expires_at > latest,
             )
         ).one()
-    stored = Counter((nonce, assignment) for nonce, assignment, _ in rows)
+    stored = {(nonce, assignment) for nonce, assignment, _ in rows}
+    screens = Counter(assignment for _, assignment, _ in rows)
     told = {(answer.nonce, answer.assignment) for answer in accepted}
     return Audit(
         accepted=len(accepted),
         surplus=sum(status is AssignmentStatus.SURPLUS for _, _, status in rows),
-        lost=len(told - set(stored)),
-        twice=sum(count - 1 for count in stored.values()),
-        unheard=len(set(stored) - told),
+        lost=len(told - stored),
+        twice=sum(count - 1 for count in screens.values()),
+        unheard=len(stored - told),
         altered=_altered(store, accepted),
         over_collected=len(miscollected(store, slugs, over=True)),
         stuck_leases=stuck,

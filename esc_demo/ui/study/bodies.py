@@ -25,6 +25,7 @@ class EnterBody(Body):
     resume: Short | None = Field(None, description="Resume code, as it was typed")
     invitation: Short | None = Field(None, description="Invitation code, as it was typed")
     parameters: Parameters = Field(default_factory=dict, description="Of the page's address")
+    mine: bool = Field(False, description="Says to be the one who began with this link")
 
 
 class ConsentBody(Body):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -25,10 +27,17 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+_log = logging.getLogger(__name__)
+_WENT_WRONG = (
+    "Something went wrong on our side. What you have ticked is kept; reload the page and try again."
+)
 
 
 class Guard:
-    """ASGI middleware: refuses foreign, oversized and non-JSON posts; adds the headers."""
+    """ASGI middleware: refuses foreign, oversized and non-JSON posts; adds the headers.
+
+    What nobody expected is logged, and answered with one sentence.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         """Stand before `app`."""
@@ -40,8 +49,12 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
+        begun = False
+
         async def with_headers(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 MutableHeaders(scope=message).update(_HEADERS)
             await send(message)
 
@@ -49,7 +62,13 @@ class Guard:
         if refusal is not None:
             await refusal(scope, receive, with_headers)
             return
-        await self._app(scope, receive, with_headers)
+        try:
+            await self._app(scope, receive, with_headers)
+        except Exception:
+            if begun:
+                raise
+            _log.exception("%s failed", scope["path"])
+            await said(500, _WENT_WRONG)(scope, receive, with_headers)
 
 
 def _refusal(scope: Scope) -> Response | None:
@@ -87,9 +106,9 @@ def _own(headers: Headers, method: str) -> bool:
     return urlsplit(origin).netloc in hosts
 
 
-def said(status: int, sentence: str) -> JSONResponse:
+def said(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """A refusal in one sentence."""
-    return JSONResponse({"error": sentence}, status)
+    return JSONResponse({"error": sentence}, status, headers)
 
 
 def tidy_code(typed: str) -> str:

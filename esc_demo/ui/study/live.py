@@ -2,8 +2,8 @@
 
 A round runs in a thread of its own and the page looks at it from time to time: what the models
 write is stored when the tab is closed midway, and both replies are shown at once when the
-slower one has ended, so that the pace gives no arm away. A chat that is not in memory any more
-is rebuilt from the stored generations.
+slower one has ended, so that the pace gives no arm away. Names of models are masked. A chat that
+is not in memory any more is rebuilt from the stored generations.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from annotations import GenerationRow, Origin, Store
 from annotations.studies.definition import Arm
 from annotations.studies.desk import Desk
 from annotations.studies.errors import conflict
-from annotations.studies.normalise import normalised
+from annotations.studies.normalise import masked, normalised, telling_names
 from annotations.studies.values import ItemView
 from esc_demo import __version__
 from esc_demo.dialogue import MAX_MESSAGE_CHARS, Role, Turn, clean_message
@@ -54,6 +54,8 @@ class _Chat:
     """One assignment's chat. `lock` is held while any of the rest is changed."""
 
     assignment_id: str
+    owner: str
+    """The key of whoever holds it."""
     arms: tuple[Arm, ...]
     conversations: tuple[str, ...]
     exchanges: list[_Exchange] = field(default_factory=list)
@@ -134,6 +136,12 @@ class LiveChats:
                 raise conflict(f"Please write {left} more before you end the chat.")
             self._desk.end_chat(slug, key, item.assignment_id)
 
+    def forget(self, key: str) -> None:
+        """Let go of what a participant said who has withdrawn."""
+        with self._lock:
+            for name in [name for name, chat in self._chats.items() if chat.owner == key]:
+                del self._chats[name]
+
     def _chat(self, slug: str, key: str, item: ItemView) -> _Chat:
         """The chat of an item; rebuilt when it is not in memory."""
         with self._lock:
@@ -151,13 +159,14 @@ class LiveChats:
         """The chat as the database has it: the exchanges that both sides have answered."""
         arms = tuple(self._desk.live_arms(slug, key, item.assignment_id))
         conversations = tuple(self._desk.live_chats(slug, key, item.assignment_id) or ())
-        chat = _Chat(item.assignment_id, arms, conversations)
+        chat = _Chat(item.assignment_id, key, arms, conversations)
         sides = [_by_position(self._store.generations(one)) for one in conversations]
         both = min((len(side) for side in sides), default=0)
         for position in range(both):
             rows = [side[position] for side in sides]
-            replies = tuple(_shown(row.reply) for row in rows)
-            chat.exchanges.append(_Exchange(rows[0].request.turns[-1].text, replies))
+            exchange = _Exchange(rows[0].request.turns[-1].text)
+            chat.exchanges.append(exchange)
+            exchange.replies = tuple(_shown(chat, row.reply) for row in rows)
         for number, conversation in enumerate(conversations):
             for position, turn in self._store.newest_turns(conversation).items():
                 if position >= both:
@@ -187,7 +196,7 @@ class LiveChats:
                     outcomes[side] = event
             for side, request in enumerate(requests):
                 self._keep(chat, side, position, request, outcomes[side])
-            replies = tuple(_shown(outcomes[side].text) for side in range(len(requests)))
+            replies = tuple(_shown(chat, outcomes[side].text) for side in range(len(requests)))
         except Exception:
             _log.exception("chat %s: message %d failed", chat.assignment_id, position + 1)
             with chat.lock:  # the page gets its message back and may send it again
@@ -233,9 +242,11 @@ def _messages(row: GenerationRow) -> int:
     return sum(turn.role is Role.SEEKER for turn in row.request.turns)
 
 
-def _shown(text: str) -> str | None:
-    """A reply without what would give its arm away; None when nothing is left."""
-    return normalised(text, MAX_MESSAGE_CHARS)[0] or None
+def _shown(chat: _Chat, text: str) -> str | None:
+    """The newest reply without what would give its arm away; None when nothing is left."""
+    said = [exchange.text for exchange in chat.exchanges]
+    plain = normalised(text, MAX_MESSAGE_CHARS)[0]
+    return masked(plain, telling_names(chat.arms), said) or None
 
 
 def _as_json(chat: _Chat, item: ItemView) -> Json:

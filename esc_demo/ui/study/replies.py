@@ -34,18 +34,23 @@ def welcome_json(definition: StudyDefinition) -> Json:
         "stage": "welcome",
         "title": definition.title,
         "needs_invitation": not recruitment.open and bool(recruitment.invitations),
-        "known_by": _known_by(definition),
+        "known_by": list(recruitment.known_by),
     }
 
 
-def screen_json(screen: Screen, key: str, definition: StudyDefinition, chat: Json | None) -> Json:
+def begun_json(definition: StudyDefinition) -> Json:
+    """Somebody has begun with this link; nothing of theirs is told."""
+    return {"stage": "begun", "title": definition.title}
+
+
+def screen_json(screen: Screen, key: str, chat: Json | None) -> Json:
     """One screen. `chat` belongs to an item of live mode."""
     return {
         "stage": screen.stage.value,
         "title": screen.title,
         "code": key,
-        "known_by": _known_by(definition),
-        "withdrawal": definition.withdrawal,
+        "known_by": list(screen.known_by),
+        "withdrawal": screen.withdrawal,
         "answered": screen.answered,
         "of": screen.of,
         "consent": None
@@ -123,12 +128,6 @@ def withdrawn_json(definition: StudyDefinition, receipt: WithdrawalReceipt) -> J
 def is_live(item: ItemView | None) -> bool:
     """Whether the replies of an item are still to be written; practice is always written."""
     return item is not None and item.mode is StudyMode.LIVE and not item.replies
-
-
-def _known_by(definition: StudyDefinition) -> list[str]:
-    """Parameters of the address that say who comes."""
-    names = definition.recruitment.url_parameters
-    return ["invitation", *([names.participant] if names is not None else [])]
 
 
 def _plain(scores: Scores) -> Json:

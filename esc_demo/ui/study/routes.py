@@ -8,7 +8,8 @@ functions, which the framework runs in threads.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -50,12 +51,14 @@ from esc_demo.ui.study.live import LiveChats
 from esc_demo.ui.study.replies import (
     Json,
     answered_json,
+    begun_json,
     is_live,
     receipt_json,
     screen_json,
     welcome_json,
     withdrawn_json,
 )
+from esc_demo.ui.study.throttle import Throttle
 
 _log = logging.getLogger(__name__)
 _STATIC = Path(__file__).parent / "static"
@@ -65,9 +68,19 @@ _LATER = (
     "The study cannot store anything just now. What you have ticked stays in this browser; please"
     " try again in a moment."
 )
-_WENT_WRONG = (
-    "Something went wrong on our side. What you have ticked is kept; reload the page and try again."
-)
+
+
+class TooMany(StudyError):
+    """Codes were tried too often from one address."""
+
+    def __init__(self, wait_s: int) -> None:
+        """May try again after `wait_s` seconds."""
+        super().__init__(
+            "Too many codes were tried from here, perhaps by somebody else on your network. Wait"
+            f" {wait_s} s, then reload the page or type your code once more.",
+            HTTPStatus.TOO_MANY_REQUESTS,
+        )
+        self.wait_s = wait_s
 
 
 def study_app(store: Store, models: ModelSource, region: str) -> FastAPI:
@@ -116,6 +129,7 @@ class _Calls:
         """Answer from `desk`, and from `chats` in live mode."""
         self.desk = desk
         self.chats = chats
+        self.throttle = Throttle()
 
     def router(self) -> APIRouter:
         """All calls under the study's address."""
@@ -152,20 +166,49 @@ class _Calls:
         return welcome_json(self.desk.definition(slug))
 
     def enter(self, request: Request, response: Response, slug: str, body: EnterBody) -> Json:
-        """Come in anew, or go on; sets the cookie."""
-        names = self.desk.definition(slug).recruitment.url_parameters
+        """Come in anew, or go on; sets the cookie.
+
+        A link alone seats nobody in a session that somebody has begun elsewhere: whoever follows
+        it is asked first whether that was them (`mine`).
+        """
+        definition = self.desk.definition(slug)
+        names = definition.recruitment.url_parameters
         external = body.parameters.get(names.participant) if names is not None else None
-        invitation = body.invitation or body.parameters.get("invitation")
+        linked = body.parameters.get("invitation")
+        invitation = body.invitation or linked
+        here = read_key(request, slug)
         # Who is named by the address counts for more than whoever used this browser before.
-        before = None if external or invitation else read_key(request, slug)
-        entry = self.desk.enter(
-            slug,
-            resume_key=tidy_code(body.resume) if body.resume else before,
-            invitation=invitation,
-            external=external,
-        )
+        before = None if external or invitation else here
+        typed = bool(body.resume or body.invitation)
+        with self._counted(request, guessed=bool(body.resume or invitation)):
+            entry = self.desk.enter(
+                slug,
+                resume_key=tidy_code(body.resume) if body.resume else before,
+                invitation=invitation,
+                external=external,
+            )
+        by_link = bool(external or linked) and not typed and not body.mine
+        if by_link and entry.resumed and tidy_code(here or "") != entry.key:
+            return begun_json(definition)
         keep_key(request, response, slug, entry.key)
         return self._show(slug, entry.key)
+
+    @contextmanager
+    def _counted(self, request: Request, *, guessed: bool) -> Iterator[None]:
+        """Let an address try only so many codes that lead to nobody.
+
+        Raises:
+            TooMany: it has to wait.
+        """
+        address = request.client.host if request.client is not None else "unknown"
+        if guessed and (wait_s := self.throttle.wait_s(address)):
+            raise TooMany(wait_s)
+        try:
+            yield
+        except StudyError as error:
+            if guessed and error.status in _UNKNOWN:
+                self.throttle.missed(address)
+            raise
 
     def consent(self, request: Request, slug: str, body: ConsentBody) -> Json:
         """Record the agreement."""
@@ -182,7 +225,7 @@ class _Calls:
         """Store the answers about one item; the same nonce again changes nothing."""
         key = _key(request, slug)
         receipt = self.desk.submit(slug, key, SubmissionForm.parse(body.model_dump()))
-        return {**receipt_json(receipt), "screen": self._show(slug, key)}
+        return {**receipt_json(receipt), "screen": self._shown(slug, key, receipt.screen)}
 
     def answered(self, request: Request, slug: str, body: ItemBody) -> Json:
         """What was answered about an item, to be changed."""
@@ -195,8 +238,8 @@ class _Calls:
         """Store other answers beside those given before."""
         key = _key(request, slug)
         form = SubmissionForm.parse(body.model_dump(exclude={"reason"}))
-        self.desk.correct(slug, key, body.assignment_id, form, body.reason)
-        return {"screen": self._show(slug, key)}
+        receipt = self.desk.correct(slug, key, body.assignment_id, form, body.reason)
+        return {"screen": self._shown(slug, key, receipt.screen)}
 
     def skip(self, request: Request, slug: str, body: SkipBody) -> Json:
         """Give an item back."""
@@ -218,7 +261,9 @@ class _Calls:
     def withdraw(self, request: Request, response: Response, slug: str, body: EmptyBody) -> Json:
         """Take a participant's answers out, and forget them in this browser."""
         definition = self.desk.definition(slug)
-        receipt = self.desk.withdraw(slug, _key(request, slug))
+        key = _key(request, slug)
+        receipt = self.desk.withdraw(slug, key)
+        self.chats.forget(key)
         drop_key(request, response, slug)
         return withdrawn_json(definition, receipt)
 
@@ -240,9 +285,12 @@ class _Calls:
         return self._show(slug, key)
 
     def _show(self, slug: str, key: str) -> Json:
-        """The participant's screen as JSON, with the chat if there is one."""
-        screen = self.desk.current(slug, key)
-        return screen_json(screen, key, self.desk.definition(slug), self._chat(slug, key, screen))
+        """What the participant is to see now."""
+        return self._shown(slug, key, self.desk.current(slug, key))
+
+    def _shown(self, slug: str, key: str, screen: Screen) -> Json:
+        """A screen as JSON, with the chat if there is one."""
+        return screen_json(screen, key, self._chat(slug, key, screen))
 
     def _chat(self, slug: str, key: str, screen: Screen) -> Json | None:
         item = screen.item
@@ -280,6 +328,8 @@ def _explain_errors(app: FastAPI) -> None:
 
     @app.exception_handler(EscError)
     async def refused(request: Request, error: EscError) -> JSONResponse:
+        if isinstance(error, TooMany):
+            return said(error.status, str(error), {"Retry-After": str(error.wait_s)})
         if isinstance(error, StudyError):
             return said(error.status, str(error))
         if isinstance(error, BadInput):
@@ -295,13 +345,3 @@ def _explain_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def missing(request: Request, error: HTTPException) -> JSONResponse:
         return said(error.status_code, "There is nothing at this address. Check the link.")
-
-    @app.middleware("http")
-    async def unexpected(
-        request: Request, answer: Callable[[Request], Awaitable[Response]]
-    ) -> Response:
-        try:
-            return await answer(request)
-        except Exception:
-            _log.exception("%s failed", request.url.path)
-            return said(500, _WENT_WRONG)

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from annotations import Store
-from annotations.studies.bench import Audit, BenchResult, Load, audit, bench_study, lines
-from annotations.studies.bench.audit import fill_up
+from annotations.studies.bench.audit import Audit, audit, fill_up
 from annotations.studies.bench.material import BETTER, write_studies
 from annotations.studies.bench.rater import Accepted
+from annotations.studies.bench.run import BenchResult, Load, bench_study, lines
 from esc_demo.errors import BadInput
 from tests.annotations import raw
 from tests.annotations.studies.raters import Rater, form
@@ -69,12 +69,33 @@ def test_the_audit_counts_what_is_lost_unheard_altered_or_stuck(world, database_
     assert not found.clean
 
 
+def test_an_answer_that_is_stored_under_two_nonces_counts_as_twice(world, database_url):
+    store, slug, accepted = world
+    answered = accepted[1].assignment
+    again = "SELECT 'another', assignment_id, 'nonce-two', 1, status, seconds, comment, reason"
+    raw.run(
+        database_url,
+        "INSERT INTO study_submission (id, assignment_id, nonce, number, status, seconds, comment,"
+        f" reason, created_at) {again}, created_at FROM study_submission WHERE assignment_id = ?",
+        answered,
+    )
+    found = audit(store, [slug], accepted)
+    assert (found.twice, found.lost, found.altered, found.unheard) == (1, 0, 0, 1)
+    told = (
+        *accepted,
+        Accepted(slug, answered, "nonce-two", accepted[1].scores, accepted[1].preference),
+    )
+    found = audit(store, [slug], told)  # even when both were said to be stored
+    assert (found.twice, found.unheard, found.clean) == (1, 0, False)
+
+
 def test_a_place_that_is_never_given_away_is_found(world, database_url):
     store, slug, accepted = world
     hold_main_item(store, slug, database_url)
     raw.run(
         database_url,
-        "UPDATE study_assignment SET lease_expires_at = ? WHERE status = 'open'",
+        "UPDATE study_assignment SET lease_expires_at = ? WHERE status = 'open'"
+        " AND participant_id = (SELECT id FROM study_participant ORDER BY number DESC LIMIT 1)",
         "2999-01-01 00:00:00",
     )
     assert audit(store, [slug], accepted).stuck_leases == 1

@@ -12,6 +12,7 @@ from annotations.scales_study import load_study_scales, read_study_scales
 from annotations.studies import StudyDimension, build, differing, load_definition
 from annotations.values import JUDGES_ONLY
 from esc_demo.errors import ConfigError
+from tests.annotations.studies.raters import GOLD, PRACTICE
 
 
 def lines(count=4, **replies):
@@ -100,6 +101,31 @@ def test_the_hash_covers_what_is_shown_and_says_what_differs(new_study):
     told = lines()
     told[1]["reference"] = "What happened?"
     assert differing(first.canonical, new_study(told).canonical) == ("shown.item-1.reference",)
+
+
+def test_practice_and_gold_look_like_all_the_others(new_study, office):
+    practice = PRACTICE | {"replies": ["Assistant: That hurts.  Go on.</s>", "Study more."]}
+    gold = GOLD | {"replies": ["I am ChatGPT, and sorry. " * 20, "Buy another one."]}
+    changes = {"practice": [practice], "gold": [gold], "session": {"items": 3, "gold": 1}}
+    built = new_study(**changes)
+    assert built.definition.practice[0].replies == ("That hurts. Go on.", "Study more.")
+    assert built.canonical["definition"]["practice"][0]["replies"] == practice["replies"]
+    shown = built.definition.gold[0].replies[0]
+    assert len(shown) <= built.definition.items.max_chars == 200
+    assert {flag.key for flag in built.flags} == {
+        "stripped:warm-up:first",
+        "cut:clear-case:first",
+        "names_model:clear-case:first",
+    }
+    with pytest.raises(ConfigError, match="names_model:clear-case:first"):
+        built.ready()
+    same = new_study(**changes | {"gold": [GOLD | {"replies": ["Oh.", "Oh."]}]})
+    assert "identical:clear-case:first+second" in {flag.key for flag in same.flags}
+    slug = office.found(**changes, accept_flags=["names_model"])
+    stored = {text for (text,) in office.sql("SELECT text FROM study_reply")}
+    assert {"That hurts. Go on.", shown} < stored
+    screen = office.rater(slug).item()
+    assert set(screen.replies) == {"That hurts. Go on.", "Study more."}
 
 
 def test_invitations_and_places_of_files_are_outside_the_hash(tmp_path, new_study):

@@ -8,7 +8,9 @@ import pytest
 
 from annotations.studies.errors import StudyError
 from annotations.studies.values import Stage, StudyStatus
+from annotations.studies.watching import CodeVerdict
 from esc_demo.errors import ConfigError
+from esc_demo.settings import get_settings
 from tests.annotations.raw import Refused
 from tests.annotations.studies.conftest import ARMS, item_lines
 from tests.annotations.studies.raters import GOLD, PRACTICE, Rater
@@ -35,6 +37,23 @@ def test_a_draft_is_replaced_and_an_opened_study_is_frozen(office):
         assert "definition.debrief" in str(caught.value)
         assert caught.value.status == 409
     assert office.desk.study("small").title == "Second title"
+
+
+def test_a_study_stored_by_an_earlier_version_can_go_on_after_a_pause(office, monkeypatch):
+    monkeypatch.setenv("ESC_STUDY_SECRET", "a long random text")
+    get_settings.cache_clear()
+    site = {"open": True, "url_parameters": {}}
+    built = office.new_study(item_lines(4), recruitment=site)
+    office.desk.create(built)
+    earlier = json.loads(json.dumps(built.canonical))
+    earlier["definition"]["recruitment"]["url_parameters"] |= {"study": "S", "session": "T"}
+    office.sql("UPDATE study SET canonical = ?, content_hash = ?", json.dumps(earlier), "0" * 64)
+    office.desk.open("small")
+    office.desk.pause("small")
+    edited = office.new_study(item_lines(4), recruitment=site, debrief="Bye.")
+    with pytest.raises(StudyError, match=r"values of: definition\.debrief\. "):
+        office.desk.open("small", edited)
+    assert office.desk.open("small", built).status is StudyStatus.OPEN
 
 
 def test_an_edited_item_is_named_and_invitations_may_be_added(office):
@@ -198,6 +217,57 @@ def test_the_longest_time_at_the_task_ends_it_kindly(office):
     screen = rater.screen()
     assert (screen.stage, screen.answered) == (Stage.CAPPED, 2)
     assert screen.debrief is not None
+
+
+def test_skipped_screens_and_practice_count_as_time_at_the_task(office):
+    session = {"items": 5, "most_minutes": 5, "lease_minutes": 3}
+    slug = office.found(item_lines(6), session=session, practice=[PRACTICE])
+    rater = office.rater(slug)
+    practice = rater.item()
+    office.clock.advance(minutes=2)
+    rater.submit(practice)
+    skipped = rater.item()
+    office.clock.advance(minutes=2)
+    office.desk.skip(slug, rater.key, skipped.assignment_id)
+    office.clock.advance(minutes=30)  # a look at the skip later on changes nothing
+    office.desk.skip(slug, rater.key, skipped.assignment_id)
+    item = rater.item()
+    office.clock.advance(seconds=59)
+    rater.submit(item)
+    last = rater.item()
+    office.clock.advance(seconds=1)
+    office.desk.skip(slug, rater.key, last.assignment_id)
+    screen = rater.screen()
+    assert (screen.stage, screen.answered) == (Stage.CAPPED, 3)
+
+
+def test_time_that_counts_only_since_an_update_does_not_take_an_item_away(office):
+    slug = office.found(
+        item_lines(6), session={"items": 5, "most_minutes": 5, "lease_minutes": 3, "break_every": 5}
+    )
+    rater = office.rater(slug)
+    for _ in range(2):
+        office.desk.skip(slug, rater.key, rater.item().assignment_id)
+    item = rater.item()
+    ends = "UPDATE study_assignment SET lease_expires_at = '2027-01-01' WHERE status = 'skipped'"
+    office.sql(ends)
+    assert rater.item().assignment_id == item.assignment_id
+    assert rater.submit(item).screen.stage is Stage.CAPPED
+
+
+def test_practice_that_takes_too_long_ends_too(office):
+    session = {"items": 5, "most_minutes": 5, "lease_minutes": 3}
+    slug = office.found(item_lines(6), session=session, practice=[PRACTICE])
+    rater = office.rater(slug)
+    for _ in range(2):
+        item = rater.item()
+        office.clock.advance(minutes=3)
+        rater.submit(item, preference="2")
+    screen = rater.screen()
+    assert (screen.stage, screen.answered) == (Stage.CAPPED, 0)
+    # Time was given, so there is a code for it, and the owner sees what it stands for.
+    (check,) = office.desk.check_codes(slug, [screen.debrief.completion_code])
+    assert (check.verdict, check.screens) == (CodeVerdict.EARLY, 0)
 
 
 def test_who_finds_no_item_is_thanked_and_may_come_later(office):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from annotations.analysis.missing import missing_shares
 from annotations.frames import (
     PREFERENCE_COLUMNS,
     RATING_COLUMNS,
@@ -9,6 +10,8 @@ from annotations.frames import (
     preferences_frame,
     ratings_frame,
 )
+from annotations.reports.sources import of_answers
+from annotations.studies.answers import read_answers
 from tests.annotations.studies.conftest import item_lines
 from tests.annotations.studies.raters import GOLD, PRACTICE, form
 
@@ -117,3 +120,22 @@ def test_surplus_rows_are_there_on_demand(office):
 def test_an_empty_study_gives_empty_frames_with_all_columns(office):
     assert tuple(ratings_frame(office.store, "nothing").columns) == RATING_COLUMNS
     assert tuple(preferences_frame(office.store, "nothing").columns) == PREFERENCE_COLUMNS
+
+
+def test_the_crisis_flag_of_an_item_goes_through_to_what_is_missing(office):
+    """Of three items one is marked, one is marked as none, one is not marked."""
+    lines = item_lines(3)
+    lines[0]["crisis"], lines[1]["crisis"] = True, False
+    slug = office.found(lines, session={"items": 3})
+    office.rater(slug).work(score="cannot_judge")
+    office.rater(slug).work(score=3)
+    flags = {line["id"]: word for line, word in zip(lines, ("yes", "no", ""), strict=True)}
+    for frame in (ratings_frame, preferences_frame):
+        found = frame(office.store, slug)
+        assert (found["crisis"] == found["item"].map(flags)).all() and len(found)
+    shares = missing_shares(of_answers(read_answers(office.store, slug)).frames)
+    by_flag = {one.value: one.share for one in shares if one.by == "crisis"}
+    assert {name: one.value for name, one in by_flag.items()} == {"no": 0.5, "yes": 0.5}
+    assert {one.items for one in by_flag.values()} == {1}
+    stored = office.sql("SELECT key, crisis FROM study_item ORDER BY key")
+    assert {key: flag and bool(flag) for key, flag in stored}[lines[0]["id"]] is True

@@ -42,12 +42,14 @@ def test_a_wrong_line_is_named(written, line, words):
 
 
 def test_items_survive_writing_and_reading(tmp_path, written):
-    more = GOOD | {"id": "two", "stratum": "s", "reference": "What happened?"}
-    items = read_items(written.jsonl("a.jsonl", [GOOD, more]))
+    more = GOOD | {"id": "two", "stratum": "s", "reference": "What happened?", "crisis": True}
+    less = GOOD | {"id": "three", "crisis": False}
+    items = read_items(written.jsonl("a.jsonl", [GOOD, more, less]))
     (tmp_path / "b.jsonl").write_text(items_text(items), "utf-8")
     assert read_items(tmp_path / "b.jsonl") == items
     assert items[0].history[0].role is Role.SEEKER
-    assert [item.reference for item in items] == ["", "What happened?"]
+    assert [item.reference for item in items] == ["", "What happened?", ""]
+    assert [item.crisis for item in items] == [None, True, False]
 
 
 def test_items_are_taken_from_runs_evenly_and_with_the_conversation(written):

@@ -8,6 +8,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import cohen_kappa_score
 
 from annotations.frames import PREFERENCE_COLUMNS, RATING_COLUMNS
+from annotations.studies import differing
 from annotations.studies.answers import read_answers
 from annotations.studies.parts import Exclusions
 from annotations.studies.quality import (
@@ -16,6 +17,7 @@ from annotations.studies.quality import (
     broken_rules,
     quality,
 )
+from esc_demo.errors import ConfigError
 from tests.annotations.studies.conftest import item_lines
 from tests.annotations.studies.raters import GOLD
 
@@ -139,7 +141,7 @@ def test_every_rule_of_a_plan_can_be_broken_and_kept():
         "max_side_bias": 0.4,
         "min_items": 5,
     }
-    assert set(strict) == set(Exclusions.model_fields)
+    assert set(strict) == set(Exclusions.model_fields) - {"at_least"}
     broken = broken_rules(table, Exclusions(**strict))
     assert {one.rule for one in broken} == set(strict)
     assert str(broken[0]) == "P001: min_gold_share is 0.6, found 0.5 (n = 2)"
@@ -152,6 +154,47 @@ def test_every_rule_of_a_plan_can_be_broken_and_kept():
         "min_items": 4,
     }
     assert broken_rules(table, Exclusions(**exact)) == ()
+
+
+def test_a_rule_may_wait_for_enough_answers():
+    few = [screen(n, (3, 3, 3, 3), who="P001", seconds=2.0) for n in range(5)]
+    many = [screen(n, (3, 3, 3, 3), who="P002", seconds=2.0) for n in range(6)]
+    table = measured(*few, *many).reset_index()
+    rules = Exclusions(
+        max_straight_line_share=0.8, min_median_seconds=3, at_least={"max_straight_line_share": 6}
+    )
+    assert [(one.participant, one.rule) for one in broken_rules(table, rules)] == [
+        ("P001", "min_median_seconds"),
+        ("P002", "min_median_seconds"),
+        ("P002", "max_straight_line_share"),
+    ]
+    assert rules.words() == ("min_median_seconds 3", "max_straight_line_share 0.8 (from n = 6)")
+
+
+@pytest.mark.parametrize(
+    ("exclusions", "said"),
+    [
+        ({"at_least": {"min_gold_share": 2}}, "'min_gold_share'; rules with a value: none"),
+        ({"min_items": 2, "at_least": {"min_items": 2}}, "min_items counts answers itself"),
+        ({"max_side_bias": 0.3, "at_least": {"max_side_bias": 0}}, "at_least.max_side_bias"),
+        ({"max_side_bias": 0.3, "at_least": {"max_side_bias": 4}}, "a session has 3 of them"),
+        ({"max_side_bias": 0.3, "at_least": {"side_bias": 4}}, "names 'side_bias'"),
+    ],
+)
+def test_what_a_rule_waits_for_must_be_possible(new_study, exclusions, said):
+    primary = {"outcome": "preference", "arms": ["base", "lora"]}
+    with pytest.raises(ConfigError, match=said):
+        new_study(plan={"primary": primary, "participants": 6, "exclusions": exclusions})
+
+
+def test_waiting_is_frozen_with_the_plan_and_its_absence_changes_no_hash(new_study):
+    primary = {"outcome": "preference", "arms": ["base", "lora"]}
+    plan = {"primary": primary, "participants": 6, "exclusions": {"max_side_bias": 0.3}}
+    before = new_study(plan=plan).canonical
+    assert "at_least" not in before["definition"]["plan"]["exclusions"]
+    plan["exclusions"] = {"max_side_bias": 0.3, "at_least": {"max_side_bias": 2}}
+    after = new_study(plan=plan).canonical
+    assert differing(before, after) == ("definition.plan.exclusions.at_least",)
 
 
 def test_the_plan_of_a_stored_study_leaves_out_whom_it_says(office):

@@ -109,7 +109,7 @@ def test_a_late_answer_to_a_full_task_is_kept_as_surplus(office):
     office.clock.advance(minutes=11)
     other.submit(other.item())
     receipt = late.submit(item)
-    assert (receipt.status, receipt.next_stage) == ("surplus", Stage.DONE)
+    assert (receipt.status, receipt.screen.stage) == ("surplus", Stage.DONE)
     assert office.desk.progress(slug).submitted == 1
     assert office.desk.progress(slug).surplus == 1
     assert counts(office)[0] == 2
@@ -321,7 +321,8 @@ def test_a_full_disk_loses_nothing_that_was_accepted(office):
     assert rater.submit(item).status == "submitted"
 
 
-def test_an_answer_that_breaks_off_halfway_leaves_nothing(office, monkeypatch):
+@pytest.mark.parametrize("place", ["submissions.rating_values", "screens.give_next"])
+def test_an_answer_that_breaks_off_halfway_leaves_nothing(office, monkeypatch, place):
     slug = office.found()
     rater = office.rater(slug)
     sent = form(rater.item())
@@ -329,7 +330,7 @@ def test_an_answer_that_breaks_off_halfway_leaves_nothing(office, monkeypatch):
     def die(*_):
         raise RuntimeError("killed")
 
-    monkeypatch.setattr("annotations.studies.submissions.rating_rows", die)
+    monkeypatch.setattr(f"annotations.studies.{place}", die)
     with pytest.raises(RuntimeError, match="killed"):
         office.desk.submit(slug, rater.key, sent)
     monkeypatch.undo()

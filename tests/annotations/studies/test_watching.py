@@ -92,4 +92,4 @@ def test_live_replies_that_name_their_model_are_counted_for_the_owner(office):
     seen = oversee(office.store, slug)
     assert seen.progress.telling == 2
     said = "2 live replies named a model or a machine"
-    assert any(said in line for line in status_lines(seen.view, seen.progress))
+    assert any(said in line for line in status_lines(seen.view, seen.progress, office.clock.now))

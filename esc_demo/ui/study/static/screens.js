@@ -21,6 +21,16 @@ export function welcome(now, enter) {
   return [heading("Welcome"), begin, resume];
 }
 
+/** The link is somebody's who has begun elsewhere: only a person can say whether it was them. */
+export function begun(now, enter) {
+  return [
+    heading("This link has been used before"),
+    el("div", { class: "card" },
+      el("p", {}, "Somebody has begun with this link, in another browser. If that was you, go on where you stopped. If not, close this page and ask for a link of your own: what you write would be theirs to read."),
+      el("div", { class: "buttons" }, el("button", { type: "button", class: "main big", onclick: () => enter({ mine: true }) }, "It was me, go on"))),
+  ];
+}
+
 export function consent(now, act) {
   const box = el("input", { type: "checkbox", id: "agree" });
   const problem = el("p", { class: "problem", role: "alert" });
@@ -70,7 +80,11 @@ export function end(now) {
     full: "The study has all the answers it needs. ",
     closed: "The study is closed and takes no more answers. ",
   }[now.stage] ?? "";
-  const kept = now.answered ? "Everything you answered is stored." : "There is nothing left for you to do.";
+  const none = {
+    capped: "The practice took all of it. You did nothing wrong, and the code below shows that you took part.",
+    full: "The last place was taken before your first item; you did nothing wrong. A place may become free: you can look again later with the same link.",
+  }[now.stage] ?? "There is nothing left for you to do.";
+  const kept = now.answered ? "Everything you answered is stored." : none;
   return [
     heading("Thank you"),
     el("div", { class: "card" }, el("p", {}, `${why}${kept}`),

@@ -4,7 +4,7 @@ import { ask, byId, el, heading, prose } from "./dom.js";
 import { ItemForm, equalise, openKeys } from "./form.js";
 import { Chat, chatColumns } from "./live.js";
 import { Draft, Offline, Refused, call, forget, forgetAll, insist, remembered } from "./net.js";
-import { consent, end, rest, resumeCard, still, waiting, welcome } from "./screens.js";
+import { begun, consent, end, rest, resumeCard, still, waiting, welcome } from "./screens.js";
 import { conversation, replyColumns } from "./talk.js";
 
 const LOOK_MS = 60_000;
@@ -77,6 +77,7 @@ function progress(at) {
 
 const VIEWS = {
   welcome: (now) => welcome(now, enter),
+  begun: (now) => begun(now, enter),
   consent: (now) => consent(now, act),
   practice: item,
   rating: item,
