@@ -22,7 +22,10 @@ PATIENCE_S = 6.0
 """How long a writer goes on trying when the database is locked."""
 
 TURN_S = 30.0
-"""How long a writer waits for the others of this process."""
+"""How long a writer waits for the others of this process on SQLite."""
+
+COURTESY_S = 1.0
+"""The same on a server, which keeps the order itself."""
 
 _CLASHES = 6
 """How often a write is tried when another one took its place in between."""
@@ -122,12 +125,13 @@ class Transactions:
     def _my_turn(self) -> Iterator[None]:
         """SQLite takes one writer at a time, and whoever finds it locked looks again at random.
 
-        With dozens of threads some would never come to it, so within a process they queue.
+        With dozens of threads some would never come to it, so within a process they queue. A
+        server sorts its writers out by itself, but whoever waits there holds a connection; so they
+        queue here, too, but only for a moment: one that is held up must not hold up all others.
         """
-        if self._engine.dialect.name != "sqlite":
-            yield
-            return
-        if not self._turns.acquire(TURN_S):
+        strict = self._engine.dialect.name == "sqlite"
+        mine = self._turns.acquire(TURN_S if strict else COURTESY_S)
+        if strict and not mine:
             raise StorageError(
                 f"{place(self._engine.url)} is busy: too many are writing at once. Nothing was"
                 " stored; try again in a moment."
@@ -135,7 +139,8 @@ class Transactions:
         try:
             yield
         finally:
-            self._turns.release()
+            if mine:
+                self._turns.release()
 
 
 def _worth_retrying(state: RetryCallState) -> bool:

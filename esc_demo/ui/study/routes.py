@@ -16,7 +16,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
 
 from annotations import Store
@@ -62,7 +62,12 @@ from esc_demo.ui.study.throttle import Throttle
 
 _log = logging.getLogger(__name__)
 _STATIC = Path(__file__).parent / "static"
-_PARTS = {path.name: path for path in _STATIC.iterdir() if path.suffix in (".js", ".css")}
+_KINDS = {".js": "text/javascript", ".css": "text/css"}
+_PARTS = {
+    path.name: (path.read_bytes(), _KINDS[path.suffix])
+    for path in _STATIC.iterdir()
+    if path.suffix in _KINDS
+}
 _UNKNOWN = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
 _LATER = (
     "The study cannot store anything just now. What you have ticked stays in this browser; please"
@@ -106,10 +111,11 @@ def _pages(desk: Desk, region: str) -> APIRouter:
     html = html.replace("<!--support-->", danger + support_html(region))
 
     @router.get("/-/{name}")
-    def part(name: str) -> Response:
+    async def part(name: str) -> Response:
         if name not in _PARTS:
             raise HTTPException(404)
-        return FileResponse(_PARTS[name])
+        content, kind = _PARTS[name]
+        return Response(content, media_type=kind)
 
     @router.get("/{slug}", response_class=HTMLResponse)
     def page(slug: str) -> HTMLResponse:

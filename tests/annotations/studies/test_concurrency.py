@@ -1,9 +1,11 @@
 """Fifty people at once: nothing is given too often, nothing is stored twice."""
 
 import threading
+import time
 from collections import Counter
 
 import pytest
+from sqlalchemy import text
 
 from annotations.studies.values import Stage
 from tests.annotations.studies.conftest import item_lines
@@ -81,3 +83,22 @@ def test_ten_tabs_of_one_rater_get_one_item_and_one_answer(office):
     assert len(set(seen)) == 1
     assert Counter(outcomes) == {"submitted": 1, 409: 9}
     assert office.sql("SELECT count(*) FROM study_submission") == [(1,)]
+
+
+def test_on_a_server_a_held_up_study_holds_up_no_other(office):
+    if office.store.engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has one writer at a time")
+    stuck, other = office.found(), office.found(slug="other")
+    waiting, going = office.rater(stuck), office.rater(other)
+    with office.store.engine.connect() as elsewhere:  # as another process would
+        elsewhere.execute(
+            text("SELECT 1 FROM study WHERE slug = :slug FOR UPDATE"), {"slug": stuck}
+        )
+        thread = threading.Thread(target=waiting.screen)
+        thread.start()
+        while not office.sql("SELECT 1 FROM pg_locks WHERE NOT granted"):
+            time.sleep(0.01)
+        assert going.screen().stage is Stage.RATING
+        assert thread.is_alive()
+    thread.join(30)
+    assert not thread.is_alive()
