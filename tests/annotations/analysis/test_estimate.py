@@ -149,6 +149,6 @@ def test_one_reply_at_a_time_is_paired_within_items():
     single = rows[(rows["arm"] == "base") == odd]
     found = differences(tidy(single))[0]
     both = single.groupby(["item", "arm"])["score"].mean().unstack().dropna()
-    assert "other raters" in found.how
+    assert "means of its raters" in found.how
     assert found.difference.value == pytest.approx((both["lora"] - both["base"]).mean())
     assert found.difference.low < found.difference.value < found.difference.high
