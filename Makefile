@@ -1,5 +1,7 @@
 # Needed beforehand: Python 3.11 or newer, pip, make and git. Every target does its own set-up.
 PY := .venv/bin/python
+# Packages are installed uncompiled; what is really imported is compiled once, and has to be kept.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: setup demo test lint bench
 
 setup: .venv/.ready ; @$(PY) -m esc_demo setup
