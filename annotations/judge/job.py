@@ -109,35 +109,24 @@ def carry_out(
     Raises:
         BadInput: another process is asking for the same run.
     """
-    with prepared.ledger.alone(prepared.spec):
-        return _asked(prepared, stop, cut, watch, say)
-
-
-def _asked(
-    prepared: Prepared,
-    stop: threading.Event,
-    cut: threading.Event,
-    watch: Callable[[State], None],
-    say: Callable[[str], None],
-) -> Summary:
-    """Ask what the run has no answer to."""
     job, ledger = prepared.job, prepared.ledger
-    run = ledger.open_run(prepared.spec)
-    done = judge(
-        ledger,
-        run,
-        prepared.questions,
-        prepared.spec.protocol,
-        prepared.endpoint,
-        job.asking,
-        price=prepared.price,
-        cap=job.cap,
-        concurrency=job.concurrency,
-        stop=stop,
-        cut=cut,
-        watch=watch,
-        say=say,
-    )
-    if not done.state.left:
-        ledger.close_run(run)
-    return done
+    with ledger.alone(prepared.spec):
+        run = ledger.open_run(prepared.spec)
+        done = judge(
+            ledger,
+            run,
+            prepared.questions,
+            prepared.spec.protocol,
+            prepared.endpoint,
+            job.asking,
+            price=prepared.price,
+            cap=job.cap,
+            concurrency=job.concurrency,
+            stop=stop,
+            cut=cut,
+            watch=watch,
+            say=say,
+        )
+        if not done.state.left:
+            ledger.close_run(run)
+        return done

@@ -49,7 +49,10 @@ class ReplyText:
 
 @dataclass(frozen=True)
 class Content:
-    """`tasks` and `items` by id; `written` replies by item and arm, none where chats are held."""
+    """`tasks`, in the study file's order, and `items` by id; `written` replies by item and arm.
+
+    Where chats are held nothing is written beforehand.
+    """
 
     tasks: Mapping[str, GivenTask]
     items: Mapping[str, ItemText]
@@ -57,8 +60,7 @@ class Content:
 
     def of(self, kind: AssignmentKind) -> tuple[GivenTask, ...]:
         """The tasks of one kind, in the order of the study file."""
-        found = [task for task in self.tasks.values() if task.kind is kind]
-        return tuple(sorted(found, key=lambda task: task.position))
+        return tuple(task for task in self.tasks.values() if task.kind is kind)
 
 
 _CONTENTS: Kept[Content] = Kept()
@@ -83,7 +85,9 @@ def _read(session: Session, study: Study) -> Content:
         .join(StudyItem, col(StudyItem.id) == StudyReply.item_id)
         .where(StudyItem.study_id == study.id, col(StudyReply.assignment_id).is_(None))
     ).all()
-    tasks = session.exec(select(StudyTask).where(StudyTask.study_id == study.id)).all()
+    tasks = session.exec(
+        select(StudyTask).where(StudyTask.study_id == study.id).order_by(col(StudyTask.position))
+    ).all()
     written: dict[str, dict[str, ReplyText]] = {}
     for item_id, reply_id, arm, text in replies:
         written.setdefault(item_id, {})[arm] = ReplyText(reply_id, arm, text)

@@ -7,14 +7,13 @@ the transaction. A lease ends by the server's clock alone; nothing has to run fo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import bindparam, case, func
 from sqlmodel import Session, col, select
 
 from annotations.schema_study import StudyAssignment, StudyParticipant
-from annotations.studies.content import GivenTask
+from annotations.studies.content import Content, GivenTask
 from annotations.studies.design import (
     Answered,
     Candidate,
@@ -26,7 +25,7 @@ from annotations.studies.design import (
     plan_session,
 )
 from annotations.studies.standing import ANSWERED, Standing
-from annotations.studies.stored import Opened
+from annotations.studies.stored import Opened, shown_arms
 from annotations.values import AssignmentKind, AssignmentStatus
 
 _HOLDS = (col(StudyAssignment.status) == AssignmentStatus.SUBMITTED) | (
@@ -123,7 +122,7 @@ def may_come_free(session: Session, study: Opened, standing: Standing) -> bool:
     for task_id, _, count in session.execute(_SUBMITTED, {"study": study.row.id}):
         submitted[task_id] += count
     content = study.content(session)
-    met = {content.tasks[one.task_id].item_id for one in standing.given}
+    met = _met(content, standing)
     return any(
         submitted[task.id] < task.needed and task.item_id not in met
         for task in content.of(AssignmentKind.MAIN)
@@ -167,20 +166,23 @@ def _candidate(task: GivenTask, firsts: Counter[str] | None, here: int) -> Candi
     )
 
 
-def _past(tasks: Sequence[GivenTask], standing: Standing, kind: AssignmentKind) -> Past:
-    """What the participant was given of one kind; `tasks` are all of the study's."""
-    by_id = {task.id: task for task in tasks}
-    met = [(one, by_id[one.task_id]) for one in standing.given if one.task_id in by_id]
+def _past(content: Content, standing: Standing, kind: AssignmentKind) -> Past:
+    """What the participant was given of one kind, and every item met."""
     counted = [
-        (one, task)
-        for one, task in met
+        (one, content.tasks[one.task_id].stratum)
+        for one in standing.given
         if one.kind is kind and one.status in (*ANSWERED, AssignmentStatus.OPEN)
     ]
     return Past(
-        met=frozenset(task.item_id for _, task in met),
-        strata=Counter(task.stratum for _, task in counted),
-        firsts=Counter((task.stratum, one.first_arm) for one, task in counted),
+        met=_met(content, standing),
+        strata=Counter(stratum for _, stratum in counted),
+        firsts=Counter((stratum, one.first_arm) for one, stratum in counted),
     )
+
+
+def _met(content: Content, standing: Standing) -> frozenset[str]:
+    """The items that a participant was given; practice and gold have items of their own."""
+    return frozenset(content.tasks[one.task_id].item_id for one in standing.given)
 
 
 def _main(
@@ -190,8 +192,8 @@ def _main(
     place = standing.behind_of(AssignmentKind.MAIN) + 1
     part = part_of(place, rules.session.items, rules.raters_per_item)
     firsts, here = _taken(session, study.row.id, now, part)
-    tasks = study.content(session).of(AssignmentKind.MAIN)
-    past = _past(tasks, standing, AssignmentKind.MAIN)
+    content = study.content(session)
+    tasks, past = content.of(AssignmentKind.MAIN), _past(content, standing, AssignmentKind.MAIN)
     candidates = [_candidate(task, firsts.get(task.id), here[task.id]) for task in tasks]
     chosen = choose_task(candidates, past, study.row.seed, person.number)
     if chosen is None:
@@ -223,8 +225,8 @@ def _gold(
     session: Session, study: Opened, person: StudyParticipant, standing: Standing, now: datetime
 ) -> StudyAssignment | None:
     met = {one.task_id for one in standing.given}
-    tasks = study.content(session).of(AssignmentKind.GOLD)
-    past = _past(tasks, standing, AssignmentKind.GOLD)
+    content = study.content(session)
+    tasks, past = content.of(AssignmentKind.GOLD), _past(content, standing, AssignmentKind.GOLD)
     # One is wanted of each, so that the rule for main tasks picks one by chance.
     candidates = [
         Candidate(task.key, task.item_id, task.stratum, task.arms, needed=1)
@@ -242,7 +244,9 @@ def _gold(
 def _repeat(
     session: Session, study: Opened, person: StudyParticipant, standing: Standing, now: datetime
 ) -> StudyAssignment | None:
-    answered = [Answered(one.task_id, one.shown) for one in standing.answered(AssignmentKind.MAIN)]
+    answered = [
+        Answered(one.task_id, shown_arms(one)) for one in standing.answered(AssignmentKind.MAIN)
+    ]
     repeated = [one.task_id for one in standing.given if one.kind is AssignmentKind.REPEAT]
     chosen = choose_repeat(answered, repeated, study.row.seed, person.number)
     if chosen is None:

@@ -33,11 +33,6 @@ class Given:
     seconds: float | None
 
     @property
-    def shown(self) -> tuple[str, ...]:
-        """The arms in the shown order."""
-        return (self.first_arm,) if self.second_arm is None else (self.first_arm, self.second_arm)
-
-    @property
     def is_behind(self) -> bool:
         """Whether it is a screen of the session that was answered or skipped."""
         return self.kind is not AssignmentKind.PRACTICE and self.status in BEHIND

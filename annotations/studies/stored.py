@@ -17,6 +17,7 @@ from annotations.studies.forms import Asked
 from annotations.studies.kept import Kept
 from annotations.studies.keys import code_hash
 from annotations.studies.parts import GoldItem, PracticeItem
+from annotations.studies.standing import Given
 from annotations.studies.values import StudyMode
 from annotations.values import AssignmentKind
 from esc_demo.dialogue import Turn
@@ -137,7 +138,7 @@ def replies_of(session: Session, study: Opened, assignment: StudyAssignment) -> 
     return [by_arm[arm] for arm in shown_arms(assignment) if arm in by_arm]
 
 
-def shown_arms(assignment: StudyAssignment) -> tuple[str, ...]:
+def shown_arms(assignment: StudyAssignment | Given) -> tuple[str, ...]:
     """The arms in the shown order."""
     if assignment.second_arm is None:
         return (assignment.first_arm,)

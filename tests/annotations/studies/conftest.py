@@ -4,6 +4,10 @@ import json
 
 import pytest
 import yaml
+from typer.testing import CliRunner
+
+from annotations.cli import app
+from esc_demo.settings import get_settings
 
 ARMS = ("base", "lora", "full")
 
@@ -136,3 +140,20 @@ def office(database_url, new_study, clock):
     office = Office(database_url, new_study, clock)
     yield office
     office.store.close()
+
+
+@pytest.fixture
+def cli(office, monkeypatch):
+    """Run `study` commands on the office's database; returns what they printed."""
+    monkeypatch.setenv("ESC_DATABASE_URL", office.url)
+    monkeypatch.setenv("ESC_STUDY_SECRET", "a long random text")
+    get_settings.cache_clear()
+
+    def run(*words, code=0, answer=None):
+        result = CliRunner().invoke(
+            app, ["study", *map(str, words)], input=answer, catch_exceptions=False
+        )
+        assert result.exit_code == code, result.output
+        return result.output
+
+    return run

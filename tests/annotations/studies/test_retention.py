@@ -6,10 +6,8 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import event
-from typer.testing import CliRunner
 
 from annotations import Store
-from annotations.cli import app
 from annotations.studies import removal
 from annotations.studies.answers import read_answers
 from annotations.studies.desk import Desk
@@ -18,7 +16,6 @@ from annotations.studies.report import purge_lines
 from annotations.transactions import Transactions
 from annotations.upkeep import check_database
 from esc_demo.errors import BadInput
-from esc_demo.settings import get_settings
 from esc_demo.ui.admin_show import state_html
 from tests.annotations.raw import Refused
 from tests.annotations.studies.conftest import item_lines
@@ -55,23 +52,6 @@ def worked(office, slug="small", **changes):
     leaver.work(1)
     office.desk.withdraw(slug, leaver.key)
     return slug, writer
-
-
-@pytest.fixture
-def cli(office, monkeypatch):
-    """Run `study` commands on the office's database; returns what they printed."""
-    monkeypatch.setenv("ESC_DATABASE_URL", office.url)
-    monkeypatch.setenv("ESC_STUDY_SECRET", "a long random text")
-    get_settings.cache_clear()
-
-    def run(*words, code=0, answer=None):
-        result = CliRunner().invoke(
-            app, ["study", *map(str, words)], input=answer, catch_exceptions=False
-        )
-        assert result.exit_code == code, result.output
-        return result.output
-
-    return run
 
 
 @pytest.mark.parametrize("withdrawal", ["delete", "anonymise"])

@@ -1,9 +1,7 @@
 """Withdrawal by the owner, for somebody who wrote a mail: as if they had done it themselves."""
 
 import pytest
-from typer.testing import CliRunner
 
-from annotations.cli import app
 from annotations.importing import import_files
 from annotations.studies.errors import StudyError
 from annotations.studies.values import Stage
@@ -13,23 +11,6 @@ from tests.annotations.studies.conftest import item_lines
 from tests.annotations.studies.test_submissions import counts, refused
 
 SITE = {"open": True, "url_parameters": {}}
-
-
-@pytest.fixture
-def cli(office, monkeypatch):
-    """Run `study withdraw` on the office's database; returns what it printed."""
-    monkeypatch.setenv("ESC_DATABASE_URL", office.url)
-    monkeypatch.setenv("ESC_STUDY_SECRET", "a long random text")
-    get_settings.cache_clear()
-
-    def run(*words, code=0, answer=None):
-        result = CliRunner().invoke(
-            app, ["study", "withdraw", *map(str, words)], input=answer, catch_exceptions=False
-        )
-        assert result.exit_code == code, result.output
-        return result.output
-
-    return run
 
 
 def worked(office, **changes):
@@ -44,16 +25,16 @@ def worked(office, **changes):
 def test_it_is_asked_about_and_gives_the_receipt_that_the_page_would_give(office, cli):
     slug, leaves, stays = worked(office)
     question = "Delete the 2 answers of P001 in small?"
-    assert question in cli(slug, "--rater", leaves.pseudonym, code=1, answer="n\n")
+    assert question in cli("withdraw", slug, "--rater", leaves.pseudonym, code=1, answer="n\n")
     assert counts(office) == [4, 8, 32, 4]
-    text = cli(slug, "--rater", "p001", answer="y\n")
+    text = cli("withdraw", slug, "--rater", "p001", answer="y\n")
     assert "P001: 2 answers were deleted on" in text
     assert counts(office) == [2, 4, 16, 2]
     receipt = office.desk.withdraw(slug, leaves.key)  # again: the same
     assert receipt.code in text and receipt.answers == 2
     assert leaves.screen().stage is Stage.WITHDRAWN
     assert stays.screen().stage is Stage.DONE
-    again = cli(slug, "--rater", receipt.code)  # nothing is left to be asked about
+    again = cli("withdraw", slug, "--rater", receipt.code)  # nothing is left to be asked about
     assert question not in again and receipt.code in again
     assert check_database(office.store.engine) == ()
 
@@ -62,7 +43,7 @@ def test_it_is_asked_about_and_gives_the_receipt_that_the_page_would_give(office
 def test_any_code_that_a_participant_holds_names_them(office, cli, of):
     slug, leaves, _ = worked(office, withdrawal="anonymise")
     code = leaves.key if of == "key" else leaves.screen().debrief.completion_code
-    text = cli(slug, "--rater", code.lower().replace("-", ""), "--yes")
+    text = cli("withdraw", slug, "--rater", code.lower().replace("-", ""), "--yes")
     assert "P001: 2 answers were anonymised" in text
     assert counts(office) == [4, 8, 32, 4]
     assert office.sql("SELECT number, withdrawal FROM study_participant ORDER BY number") == [
@@ -83,7 +64,9 @@ def test_a_recruiting_sites_name_is_enough(office, cli):
     office.rater(slug)
     office.rater(slug, external="5f3c0ffee0ffee0ffee0ffee")
     assert office.desk.find_rater(slug, "5f3c0ffee0ffee0ffee0ffee").pseudonym == "P002"
-    assert "P002: 0 answers" in cli(slug, "--rater", "5f3c0ffee0ffee0ffee0ffee", "--yes")
+    assert "P002: 0 answers" in cli(
+        "withdraw", slug, "--rater", "5f3c0ffee0ffee0ffee0ffee", "--yes"
+    )
 
 
 @pytest.mark.usefixtures("_secret")
@@ -119,8 +102,8 @@ def test_raters_of_an_imported_file_can_go_too(office, cli, tmp_path):
     assert office.desk.find_rater(slug, "P001").pseudonym == "P001"
     assert office.desk.find_rater(slug, "P001", imported=True).pseudonym == "P002"
     with pytest.raises(StudyError, match=r"goes by 'ann'.*--imported"):
-        cli(slug, "--rater", "ann", "--yes")
-    text = cli(slug, "--rater", "ann", "--imported", "--yes")
+        cli("withdraw", slug, "--rater", "ann", "--yes")
+    text = cli("withdraw", slug, "--rater", "ann", "--imported", "--yes")
     assert "P001: 1 answers were deleted" in text
     assert office.sql("SELECT count(*) FROM rating") == [(2,)]
     assert check_database(office.store.engine) == ()
